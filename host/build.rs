@@ -1,0 +1,16 @@
+//! Writes the directory of libtorch into the binary, so that `cargo run` finds it without LD_LIBRARY_PATH.
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    // Set by torch-sys, because it is a direct dependency of this package.
+    if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
+        let lib = std::path::Path::new(&lib);
+        // The wheel's libtorch_cpu.so may be a link; its libraries lie beside the real file.
+        let real = lib.join("libtorch_cpu.so").canonicalize().ok();
+        let dir = real
+            .as_deref()
+            .and_then(std::path::Path::parent)
+            .unwrap_or(lib);
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display());
+    }
+}

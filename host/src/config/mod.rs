@@ -1,0 +1,5 @@
+//! The config room.
+
+mod sections;
+
+pub use sections::*;
