@@ -30,9 +30,8 @@ impl Progress {
     pub fn start(room: &str, total: u64, unit: &str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
-            let template = format!(
-                "{{prefix:>10}} [{{bar:30}}] {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
-            );
+            let template =
+                format!("{{prefix:>10}} [{{bar:30}}] {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}");
             if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style.progress_chars("=> "));
             }
@@ -46,11 +45,7 @@ impl Progress {
             total,
             started: now,
             bar,
-            plain: Mutex::new(Plain {
-                done: 0,
-                last: now,
-                note: String::new(),
-            }),
+            plain: Mutex::new(Plain { done: 0, last: now, note: String::new() }),
         }
     }
 
@@ -89,10 +84,6 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!(
-            "{:>10}  {what}  ({:.1}s)",
-            self.room,
-            self.started.elapsed().as_secs_f64()
-        );
+        eprintln!("{:>10}  {what}  ({:.1}s)", self.room, self.started.elapsed().as_secs_f64());
     }
 }

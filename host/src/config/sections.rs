@@ -344,15 +344,7 @@ pub struct Generate {
 
 impl Default for Generate {
     fn default() -> Self {
-        Self {
-            from: None,
-            responses: 8,
-            temperature: 1.0,
-            top_k: 0,
-            top_p: 1.0,
-            max_tokens: 256,
-            unit: 64,
-        }
+        Self { from: None, responses: 8, temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: 256, unit: 64 }
     }
 }
 
@@ -467,12 +459,7 @@ pub struct PairSection {
 
 impl Default for PairSection {
     fn default() -> Self {
-        Self {
-            rejected: Rejected::Worst,
-            min_gap: 0.02,
-            per_prompt: 1,
-            drop_truncated: true,
-        }
+        Self { rejected: Rejected::Worst, min_gap: 0.02, per_prompt: 1, drop_truncated: true }
     }
 }
 
@@ -625,17 +612,7 @@ pub struct Lora {
 }
 
 fn lora_targets() -> Vec<String> {
-    [
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    ]
-    .map(String::from)
-    .into()
+    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"].map(String::from).into()
 }
 
 /// Evaluation.

@@ -22,25 +22,11 @@ const EPSILON: f64 = 1e-8;
 impl AdamW {
     /// Takes charge of `leaves`: they require gradients from now on.
     pub fn new(leaves: Vec<Tensor>, betas: [f64; 2], weight_decay: f64) -> Self {
-        let flat: Vec<Tensor> = leaves
-            .iter()
-            .map(|p| p.detach().to_kind(Kind::Float).view(-1))
-            .collect();
+        let flat: Vec<Tensor> = leaves.iter().map(|p| p.detach().to_kind(Kind::Float).view(-1)).collect();
         let master = Tensor::cat(&flat, 0);
-        let leaves = leaves
-            .into_iter()
-            .map(|p| p.set_requires_grad(true))
-            .collect();
+        let leaves = leaves.into_iter().map(|p| p.set_requires_grad(true)).collect();
         let (m, v) = (master.zeros_like(), master.zeros_like());
-        Self {
-            leaves,
-            master,
-            m,
-            v,
-            steps: 0,
-            betas,
-            weight_decay,
-        }
+        Self { leaves, master, m, v, steps: 0, betas, weight_decay }
     }
 
     /// Clips the gathered gradients to `max_norm` (0: not at all), takes one step at `rate` and clears them.

@@ -57,10 +57,7 @@ pub struct Input<'a> {
 
 impl Linear {
     fn load(weights: &mut Weights, name: &str, out: i64, input: i64) -> Result<Self> {
-        Ok(Self {
-            weight: weights.take(&format!("{name}.weight"), &[out, input])?,
-            low: None,
-        })
+        Ok(Self { weight: weights.take(&format!("{name}.weight"), &[out, input])?, low: None })
     }
 
     fn forward(&self, x: &Tensor, adapter: bool) -> Tensor {
@@ -94,26 +91,12 @@ impl Decoder {
             });
         }
         let norm = weights.take("model.norm.weight", &[c])?;
-        let head = if spec.tied {
-            None
-        } else {
-            Some(weights.take("lm_head.weight", &[spec.vocabulary, c])?)
-        };
+        let head = if spec.tied { None } else { Some(weights.take("lm_head.weight", &[spec.vocabulary, c])?) };
         // A tied head may be saved beside the embedding; old Llama folders carry their frequencies.
         let tied = spec.tied;
-        weights.finish(|name| {
-            (tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq")
-        })?;
+        weights.finish(|name| (tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq"))?;
         let (cos, sin) = rotary_tables(&spec, device, embedding.kind());
-        Ok(Self {
-            spec,
-            embedding,
-            blocks,
-            norm,
-            head,
-            cos,
-            sin,
-        })
+        Ok(Self { spec, embedding, blocks, norm, head, cos, sin })
     }
 
     /// A new model: matrices from N(0, 0.6² / fan-in), the embedding from N(0, 0.02²), norms at 1. `draw` yields standard normals.
@@ -124,17 +107,11 @@ impl Decoder {
             Tensor::from_slice(&values).view(shape).to_device(device)
         };
         let c = spec.hidden;
-        let (q, kv, f) = (
-            spec.heads * spec.head_size,
-            spec.kv_heads * spec.head_size,
-            spec.feed_forward,
-        );
+        let (q, kv, f) = (spec.heads * spec.head_size, spec.kv_heads * spec.head_size, spec.feed_forward);
         let ones = || Tensor::ones([c], (Kind::Float, device));
         let embedding = normal(&[spec.vocabulary, c], 0.02);
-        let mut linear = |out: i64, input: i64| Linear {
-            weight: normal(&[out, input], 0.6 / (input as f64).sqrt()),
-            low: None,
-        };
+        let mut linear =
+            |out: i64, input: i64| Linear { weight: normal(&[out, input], 0.6 / (input as f64).sqrt()), low: None };
         let blocks = (0..spec.layers)
             .map(|_| Block {
                 attention_norm: ones(),
@@ -150,33 +127,19 @@ impl Decoder {
             .collect();
         let head = (!spec.tied).then(|| linear(spec.vocabulary, c).weight);
         let (cos, sin) = rotary_tables(&spec, device, Kind::Float);
-        Self {
-            norm: ones(),
-            embedding,
-            blocks,
-            head,
-            cos,
-            sin,
-            spec,
-        }
+        Self { norm: ones(), embedding, blocks, head, cos, sin, spec }
     }
 
     /// Every parameter of the model itself, with its Hugging Face name.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
-        let mut all = vec![(
-            "model.embed_tokens.weight".to_owned(),
-            self.embedding.shallow_clone(),
-        )];
+        let mut all = vec![("model.embed_tokens.weight".to_owned(), self.embedding.shallow_clone())];
         for (i, block) in self.blocks.iter().enumerate() {
             let at = |part: &str| format!("model.layers.{i}.{part}.weight");
             all.push((at("input_layernorm"), block.attention_norm.shallow_clone()));
             for (part, linear) in block.linears() {
                 all.push((at(part), linear.weight.shallow_clone()));
             }
-            all.push((
-                at("post_attention_layernorm"),
-                block.mlp_norm.shallow_clone(),
-            ));
+            all.push((at("post_attention_layernorm"), block.mlp_norm.shallow_clone()));
         }
         all.push(("model.norm.weight".to_owned(), self.norm.shallow_clone()));
         if let Some(head) = &self.head {
@@ -231,34 +194,19 @@ impl Decoder {
     ///
     /// `mask` is bool `[B, 1, 1, slot + 1]`.
     pub fn step(&self, input: &Input, cache: &[KeyValue], slot: i64) -> Tensor {
-        self.run(
-            input.ids,
-            input.positions,
-            input.adapter,
-            |block, q, k, v| {
-                let (keys, values) = &cache[block];
-                keys.narrow(2, slot, 1).copy_(&k);
-                values.narrow(2, slot, 1).copy_(&v);
-                self.attend(
-                    &q,
-                    &keys.narrow(2, 0, slot + 1),
-                    &values.narrow(2, 0, slot + 1),
-                    input.mask,
-                    false,
-                )
-            },
-        )
+        self.run(input.ids, input.positions, input.adapter, |block, q, k, v| {
+            let (keys, values) = &cache[block];
+            keys.narrow(2, slot, 1).copy_(&k);
+            values.narrow(2, slot, 1).copy_(&v);
+            self.attend(&q, &keys.narrow(2, 0, slot + 1), &values.narrow(2, 0, slot + 1), input.mask, false)
+        })
     }
 
     /// Logits `[…, V]` of hidden states `[…, C]`, in f32.
     pub fn logits(&self, hidden: &Tensor) -> Tensor {
         let head = self.head.as_ref().unwrap_or(&self.embedding);
         let logits = hidden.linear::<Tensor>(head, None).to_kind(Kind::Float);
-        if self.spec.multipliers.logits == 1.0 {
-            logits
-        } else {
-            logits / self.spec.multipliers.logits
-        }
+        if self.spec.multipliers.logits == 1.0 { logits } else { logits / self.spec.multipliers.logits }
     }
 
     fn run(
@@ -272,14 +220,8 @@ impl Decoder {
         let times = &spec.multipliers;
         let (b, t) = (ids.size()[0], ids.size()[1]);
         let (h, g, d) = (spec.heads, spec.kv_heads, spec.head_size);
-        let cos = self
-            .cos
-            .index_select(0, &positions.view(-1))
-            .view([b, t, 1, d]);
-        let sin = self
-            .sin
-            .index_select(0, &positions.view(-1))
-            .view([b, t, 1, d]);
+        let cos = self.cos.index_select(0, &positions.reshape(-1)).view([b, t, 1, d]);
+        let sin = self.sin.index_select(0, &positions.reshape(-1)).view([b, t, 1, d]);
         let mut x = Tensor::embedding(&self.embedding, ids, -1, false, false); // [B, T, C]
         if times.embedding != 1.0 {
             x = x * times.embedding;
@@ -288,11 +230,7 @@ impl Decoder {
             let y = self.rms_norm(&x, &block.attention_norm);
             let q = block.q.forward(&y, adapter).view([b, t, h, d]);
             let k = block.k.forward(&y, adapter).view([b, t, g, d]);
-            let v = block
-                .v
-                .forward(&y, adapter)
-                .view([b, t, g, d])
-                .transpose(1, 2);
+            let v = block.v.forward(&y, adapter).view([b, t, g, d]).transpose(1, 2);
             // Queries and keys turn together: half as many small operations.
             let qk = rotate(&Tensor::cat(&[q, k], 2), &cos, &sin).transpose(1, 2); // [B, H + G, T, D]
             let context = attend(i, qk.narrow(1, 0, h), qk.narrow(1, h, g), v); // [B, H, T, D]
@@ -306,25 +244,9 @@ impl Decoder {
     }
 
     /// Softmax attention; each key head serves H / G query heads.
-    fn attend(
-        &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        mask: Option<&Tensor>,
-        causal: bool,
-    ) -> Tensor {
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         let grouped = self.spec.heads != self.spec.kv_heads;
-        Tensor::scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            mask,
-            0.0,
-            causal,
-            self.spec.multipliers.attention,
-            grouped,
-        )
+        Tensor::scaled_dot_product_attention(q, k, v, mask, 0.0, causal, self.spec.multipliers.attention, grouped)
     }
 
     fn rms_norm(&self, x: &Tensor, weight: &Tensor) -> Tensor {
@@ -370,18 +292,10 @@ fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Tensor {
 }
 
 fn rotary_tables(spec: &Spec, device: Device, kind: Kind) -> (Tensor, Tensor) {
-    let frequencies: Vec<f32> = spec
-        .rope
-        .frequencies(spec.head_size)
-        .iter()
-        .map(|&f| f as f32)
-        .collect();
+    let frequencies: Vec<f32> = spec.rope.frequencies(spec.head_size).iter().map(|&f| f as f32).collect();
     let frequencies = Tensor::from_slice(&frequencies).view([1, -1]);
     let positions = Tensor::arange(spec.positions, (Kind::Float, Device::Cpu)).view([-1, 1]);
     let angles = positions * frequencies; // [positions, D / 2]
     let angles = Tensor::cat(&[&angles, &angles], 1);
-    (
-        angles.cos().to_device(device).to_kind(kind),
-        angles.sin().to_device(device).to_kind(kind),
-    )
+    (angles.cos().to_device(device).to_kind(kind), angles.sin().to_device(device).to_kind(kind))
 }

@@ -24,22 +24,13 @@ impl Scored {
     /// Sum over each of `n` sequences `[n]`.
     pub fn sums(&self, n: usize) -> Tensor {
         let owner = Tensor::from_slice(&self.owner).to_device(self.logprobs.device());
-        Tensor::zeros([n as i64], (Kind::Float, self.logprobs.device())).index_add(
-            0,
-            &owner,
-            &self.logprobs,
-        )
+        Tensor::zeros([n as i64], (Kind::Float, self.logprobs.device())).index_add(0, &owner, &self.logprobs)
     }
 }
 
 impl Model {
     /// Runs a batch of rows. `sequences` are those that the rows' members index.
-    pub fn score_rows(
-        &self,
-        rows: &[Row],
-        sequences: &[Sequence],
-        adapter: bool,
-    ) -> Result<Scored> {
+    pub fn score_rows(&self, rows: &[Row], sequences: &[Sequence], adapter: bool) -> Result<Scored> {
         let width = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
         let count = rows.len();
         let mut ids = vec![PAD; count * width];
@@ -64,33 +55,22 @@ impl Model {
         }
         let (b, t) = (count as i64, width as i64);
         let device = self.device;
-        let mask = Tensor::f_from_slice(&mask)?
-            .f_view([b, 1, t, t])?
-            .f_to_device(device)?;
+        let mask = Tensor::f_from_slice(&mask)?.f_view([b, 1, t, t])?.f_to_device(device)?;
         let hidden = self.decoder.hidden(&Input {
-            ids: &Tensor::f_from_slice(&ids)?
-                .f_view([b, t])?
-                .f_to_device(device)?,
-            positions: &Tensor::f_from_slice(&positions)?
-                .f_view([b, t])?
-                .f_to_device(device)?,
+            ids: &Tensor::f_from_slice(&ids)?.f_view([b, t])?.f_to_device(device)?,
+            positions: &Tensor::f_from_slice(&positions)?.f_view([b, t])?.f_to_device(device)?,
             mask: Some(&mask),
             adapter,
         });
         // A node may predict several tokens (its children): its logits are made once.
         let (unique, which) = distinct(&predicts);
-        let hidden = hidden
-            .view([b * t, -1])
-            .index_select(0, &Tensor::f_from_slice(&unique)?.f_to_device(device)?);
+        let hidden = hidden.view([b * t, -1]).index_select(0, &Tensor::f_from_slice(&unique)?.f_to_device(device)?);
         let logits = self.decoder.logits(&hidden); // [U, V]
         let which = Tensor::f_from_slice(&which)?.f_to_device(device)?;
         let tokens = Tensor::f_from_slice(&tokens)?.f_to_device(device)?;
         let all = logits.log_softmax(-1, Kind::Float);
         let flat = which * self.decoder.spec.vocabulary + tokens;
-        Ok(Scored {
-            logprobs: all.view(-1).index_select(0, &flat),
-            owner,
-        })
+        Ok(Scored { logprobs: all.view(-1).index_select(0, &flat), owner })
     }
 }
 

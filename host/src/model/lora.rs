@@ -24,9 +24,7 @@ pub struct Low {
 impl Low {
     /// `(alpha / r) B A x`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear::<Tensor>(&self.a, None)
-            .linear::<Tensor>(&self.b, None)
-            * self.scale
+        x.linear::<Tensor>(&self.a, None).linear::<Tensor>(&self.b, None) * self.scale
     }
 }
 
@@ -50,24 +48,14 @@ pub struct New<'a, F> {
 
 impl<F: FnMut() -> f32> Adapter for New<'_, F> {
     fn low(&mut self, name: &str, out: i64, input: i64) -> Result<Option<Low>> {
-        if !self
-            .lora
-            .targets
-            .iter()
-            .any(|t| name.rsplit('.').next() == Some(t))
-        {
+        if !self.lora.targets.iter().any(|t| name.rsplit('.').next() == Some(t)) {
             return Ok(None);
         }
         let rank = i64::try_from(self.lora.rank)?;
         let bound = (1.0 / (input as f64).sqrt()) as f32;
-        let values: Vec<f32> = (0..rank * input)
-            .map(|_| ((self.draw)() * 2.0 - 1.0) * bound)
-            .collect();
+        let values: Vec<f32> = (0..rank * input).map(|_| ((self.draw)() * 2.0 - 1.0) * bound).collect();
         Ok(Some(Low {
-            a: Tensor::from_slice(&values)
-                .view([rank, input])
-                .to_device(self.device)
-                .to_kind(self.kind),
+            a: Tensor::from_slice(&values).view([rank, input]).to_device(self.device).to_kind(self.kind),
             b: Tensor::zeros([out, rank], (self.kind, self.device)),
             scale: self.lora.alpha / self.lora.rank as f64,
         }))
@@ -87,37 +75,21 @@ impl Saved {
         let path = dir.join("adapter_config.json");
         let text = std::fs::read_to_string(&path)
             .map_err(|e| UserError::new(format!("cannot read {}: {e}", path.display())))?;
-        let config: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
+        let config: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
         for field in ["use_dora", "use_rslora", "lora_bias", "fan_in_fan_out"] {
             if config.get(field).and_then(serde_json::Value::as_bool) == Some(true) {
-                return Err(UserError::new(format!(
-                    "{}: `{field}` is not supported",
-                    path.display()
-                ))
-                .into());
+                return Err(UserError::new(format!("{}: `{field}` is not supported", path.display())).into());
             }
         }
         let number = |key: &str| {
-            config
-                .get(key)
-                .and_then(serde_json::Value::as_f64)
-                .filter(|v| *v > 0.0)
-                .ok_or_else(|| {
-                    UserError::new(format!(
-                        "{}: `{key}` is missing or not a positive number",
-                        path.display()
-                    ))
-                })
+            config.get(key).and_then(serde_json::Value::as_f64).filter(|v| *v > 0.0).ok_or_else(|| {
+                UserError::new(format!("{}: `{key}` is missing or not a positive number", path.display()))
+            })
         };
         let (rank, alpha) = (number("r")?, number("lora_alpha")?);
-        let weights =
-            Weights::open_files(vec![dir.join("adapter_model.safetensors")], device, kind)?;
-        Ok(Self {
-            weights,
-            rank: rank as i64,
-            scale: alpha / rank,
-        })
+        let weights = Weights::open_files(vec![dir.join("adapter_model.safetensors")], device, kind)?;
+        Ok(Self { weights, rank: rank as i64, scale: alpha / rank })
     }
 
     /// An error where the file held matrices of layers that the model does not have.

@@ -56,9 +56,7 @@ impl Model {
         let spec = &self.decoder.spec;
         for request in requests {
             if request.prompt.is_empty() {
-                return Err(UserError::new("a prompt has no tokens")
-                    .hint("remove empty prompts")
-                    .into());
+                return Err(UserError::new("a prompt has no tokens").hint("remove empty prompts").into());
             }
             let length = request.prompt.len() + sampling.max_tokens;
             if length as i64 > spec.positions {
@@ -73,8 +71,7 @@ impl Model {
             }
         }
         let width = if self.kind == Kind::BFloat16 { 2 } else { 4 };
-        let longest =
-            requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0) + sampling.max_tokens;
+        let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0) + sampling.max_tokens;
         let row = longest * (2 * spec.kv_heads * spec.head_size) as usize * spec.layers * width;
         let rows = (CACHE_BYTES / row.max(1)).max(1);
         let mut all = Vec::with_capacity(requests.len());
@@ -82,42 +79,26 @@ impl Model {
         while start < requests.len() {
             let mut end = start;
             let mut used = 0;
-            while end < requests.len() && (end == start || used + requests[end].seeds.len() <= rows)
-            {
+            while end < requests.len() && (end == start || used + requests[end].seeds.len() <= rows) {
                 used += requests[end].seeds.len();
                 end += 1;
             }
-            all.extend(no_grad(|| {
-                self.sample_together(&requests[start..end], sampling)
-            })?);
+            all.extend(no_grad(|| self.sample_together(&requests[start..end], sampling))?);
             start = end;
         }
         Ok(all)
     }
 
-    fn sample_together(
-        &self,
-        requests: &[Request],
-        sampling: &Sampling,
-    ) -> Result<Vec<Vec<Sampled>>> {
+    fn sample_together(&self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Sampled>>> {
         let prompt_width = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
         let lengths: Vec<usize> = requests.iter().map(|r| r.prompt.len()).collect();
         // (request, response) of every row that is still growing.
-        let mut rows: Vec<(usize, usize)> = requests
-            .iter()
-            .enumerate()
-            .flat_map(|(r, q)| (0..q.seeds.len()).map(move |i| (r, i)))
-            .collect();
-        let mut results: Vec<Vec<Sampled>> = requests
-            .iter()
-            .map(|r| vec![Sampled::default(); r.seeds.len()])
-            .collect();
-        let mut random: Vec<Vec<ChaCha8Rng>> = requests
-            .iter()
-            .map(|r| r.seeds.iter().map(|s| ChaCha8Rng::from_seed(*s)).collect())
-            .collect();
-        let (mut logits, mut cache) =
-            self.prompts(requests, prompt_width, &rows, sampling.max_tokens)?;
+        let mut rows: Vec<(usize, usize)> =
+            requests.iter().enumerate().flat_map(|(r, q)| (0..q.seeds.len()).map(move |i| (r, i))).collect();
+        let mut results: Vec<Vec<Sampled>> = requests.iter().map(|r| vec![Sampled::default(); r.seeds.len()]).collect();
+        let mut random: Vec<Vec<ChaCha8Rng>> =
+            requests.iter().map(|r| r.seeds.iter().map(|s| ChaCha8Rng::from_seed(*s)).collect()).collect();
+        let (mut logits, mut cache) = self.prompts(requests, prompt_width, &rows, sampling.max_tokens)?;
         for t in 0..sampling.max_tokens {
             let uniform: Vec<f32> = rows.iter().map(|&(r, i)| unit(&mut random[r][i])).collect();
             let drawn = self.draw(&logits, &uniform, sampling)?;
@@ -166,35 +147,23 @@ impl Model {
                 ids[r * width + t] = i64::from(id);
             }
         }
-        let positions = Tensor::arange(w, (Kind::Int64, self.device))
-            .expand([p, w], false)
-            .contiguous();
+        let positions = Tensor::arange(w, (Kind::Int64, self.device)).expand([p, w], false).contiguous();
         let (hidden, cache) = self.decoder.prefill(&Input {
-            ids: &Tensor::f_from_slice(&ids)?
-                .f_view([p, w])?
-                .f_to_device(self.device)?,
+            ids: &Tensor::f_from_slice(&ids)?.f_view([p, w])?.f_to_device(self.device)?,
             positions: &positions,
             // Padding stands on the right, where causality hides it from every real token.
             mask: None,
             adapter: true,
         });
-        let last: Vec<i64> = requests
-            .iter()
-            .enumerate()
-            .map(|(r, q)| (r * width + q.prompt.len()) as i64 - 1)
-            .collect();
+        let last: Vec<i64> =
+            requests.iter().enumerate().map(|(r, q)| (r * width + q.prompt.len()) as i64 - 1).collect();
         let last = Tensor::f_from_slice(&last)?.f_to_device(self.device)?;
         let hidden = hidden.view([p * w, -1]).index_select(0, &last);
         let owner: Vec<i64> = rows.iter().map(|&(r, _)| r as i64).collect();
         let owner = Tensor::f_from_slice(&owner)?.f_to_device(self.device)?;
         let grown = cache
             .into_iter()
-            .map(|(keys, values)| {
-                (
-                    widen(&keys, &owner, max_tokens),
-                    widen(&values, &owner, max_tokens),
-                )
-            })
+            .map(|(keys, values)| (widen(&keys, &owner, max_tokens), widen(&values, &owner, max_tokens)))
             .collect();
         Ok((self.decoder.logits(&hidden).index_select(0, &owner), grown))
     }
@@ -218,16 +187,10 @@ impl Model {
             positions.push((length + t) as i64);
             mask[row * (slot + 1) + length..row * (slot + 1) + prompt_width].fill(false);
         }
-        let mask = Tensor::f_from_slice(&mask)?
-            .f_view([r, 1, 1, slot as i64 + 1])?
-            .f_to_device(self.device)?;
+        let mask = Tensor::f_from_slice(&mask)?.f_view([r, 1, 1, slot as i64 + 1])?.f_to_device(self.device)?;
         let input = Input {
-            ids: &Tensor::f_from_slice(ids)?
-                .f_view([r, 1])?
-                .f_to_device(self.device)?,
-            positions: &Tensor::f_from_slice(&positions)?
-                .f_view([r, 1])?
-                .f_to_device(self.device)?,
+            ids: &Tensor::f_from_slice(ids)?.f_view([r, 1])?.f_to_device(self.device)?,
+            positions: &Tensor::f_from_slice(&positions)?.f_view([r, 1])?.f_to_device(self.device)?,
             mask: Some(&mask),
             adapter: true,
         };
@@ -238,24 +201,19 @@ impl Model {
     /// Draws one token per row by inverting the cumulative distribution at `uniform`.
     fn draw(&self, logits: &Tensor, uniform: &[f32], sampling: &Sampling) -> Result<Drawn> {
         let plain = logits.log_softmax(-1, Kind::Float); // [R, V]
-        let entropy = -(plain.exp() * &plain)
-            .nan_to_num(0.0, None::<f64>, None::<f64>)
-            .sum_dim_intlist(-1, false, Kind::Float);
+        let entropy =
+            -(plain.exp() * &plain).nan_to_num(0.0, None::<f64>, None::<f64>).sum_dim_intlist(-1, false, Kind::Float);
         let ids = if sampling.temperature == 0.0 {
             logits.argmax(-1, false)
         } else {
             let probabilities = (logits / sampling.temperature).softmax(-1, Kind::Float);
-            let uniform = Tensor::f_from_slice(uniform)?
-                .f_view([-1, 1])?
-                .f_to_device(self.device)?;
+            let uniform = Tensor::f_from_slice(uniform)?.f_view([-1, 1])?.f_to_device(self.device)?;
             if sampling.top_k == 0 && sampling.top_p >= 1.0 {
                 invert(&probabilities, &uniform)
             } else {
                 let (sorted, order) = probabilities.sort(-1, true);
                 let kept = keep(sorted, sampling);
-                order
-                    .gather(-1, &invert(&kept, &uniform).unsqueeze(-1), false)
-                    .squeeze_dim(-1)
+                order.gather(-1, &invert(&kept, &uniform).unsqueeze(-1), false).squeeze_dim(-1)
             }
         };
         let logprobs = plain.gather(-1, &ids.unsqueeze(-1), false).squeeze_dim(-1);
@@ -297,12 +255,9 @@ fn invert(weights: &Tensor, uniform: &Tensor) -> Tensor {
     let cumulative = weights.cumsum(-1, Kind::Float);
     let v = weights.size()[1];
     let target = uniform * cumulative.narrow(1, v - 1, 1);
-    let index = cumulative
-        .le_tensor(&target)
-        .sum_dim_intlist(-1, false, Kind::Int64);
+    let index = cumulative.le_tensor(&target).sum_dim_intlist(-1, false, Kind::Int64);
     // Rounding may push the target onto the total; the last entry that weighs anything is then meant.
-    let last =
-        (weights.gt(0.0) * Tensor::arange(v, (Kind::Int64, weights.device()))).amax(-1, false);
+    let last = (weights.gt(0.0) * Tensor::arange(v, (Kind::Int64, weights.device()))).amax(-1, false);
     index.minimum(&last)
 }
 

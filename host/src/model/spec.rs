@@ -97,8 +97,8 @@ impl Spec {
             UserError::new(format!("cannot read {}: {e}", path.display()))
                 .hint("a model folder holds config.json, model.safetensors and tokenizer.json, as transformers' save_pretrained writes them")
         })?;
-        let config: Value = serde_json::from_str(&text)
-            .map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
+        let config: Value =
+            serde_json::from_str(&text).map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
         Self::from_config(&config).with_context(|| format!("reading {}", path.display()))
     }
 
@@ -109,25 +109,18 @@ impl Spec {
             "llama" => Family::Llama,
             "granite" => Family::Granite,
             other => {
-                return Err(UserError::new(format!(
-                    "the architecture `{other}` (model_type) is not supported"
-                ))
-                .hint("supported: llama, granite")
-                .into());
+                return Err(UserError::new(format!("the architecture `{other}` (model_type) is not supported"))
+                    .hint("supported: llama, granite")
+                    .into());
             }
         };
         fields.only("hidden_act", &["silu"])?;
         fields.off("attention_bias")?;
         fields.off("mlp_bias")?;
-        if config
-            .get("quantization_config")
-            .is_some_and(|v| !v.is_null())
-        {
-            return Err(
-                UserError::new("quantization_config: quantised weights are not supported")
-                    .hint("save the model in f32 or bf16")
-                    .into(),
-            );
+        if config.get("quantization_config").is_some_and(|v| !v.is_null()) {
+            return Err(UserError::new("quantization_config: quantised weights are not supported")
+                .hint("save the model in f32 or bf16")
+                .into());
         }
         let hidden = fields.size("hidden_size")?;
         let heads = fields.size("num_attention_heads")?;
@@ -140,10 +133,7 @@ impl Spec {
         }
         let head_size = fields.size_or("head_dim", hidden / heads)?;
         if head_size % 2 != 0 {
-            return Err(UserError::new(format!(
-                "head_dim = {head_size} is odd; rotary positions need pairs"
-            ))
-            .into());
+            return Err(UserError::new(format!("head_dim = {head_size} is odd; rotary positions need pairs")).into());
         }
         let multipliers = match family {
             Family::Llama => Multipliers::llama(head_size),
@@ -166,10 +156,7 @@ impl Spec {
             positions: fields.size_or("max_position_embeddings", 2048)?,
             norm_eps: fields.number_or("rms_norm_eps", 1e-6)?,
             rope: Rope::read(&fields)?,
-            tied: config
-                .get("tie_word_embeddings")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            tied: config.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
             multipliers,
         };
         Ok(spec)
@@ -185,11 +172,7 @@ impl Spec {
             multipliers.embedding = (hidden as f64).sqrt();
         }
         Ok(Self {
-            family: if new.scale_embedding {
-                Family::Granite
-            } else {
-                Family::Llama
-            },
+            family: if new.scale_embedding { Family::Granite } else { Family::Llama },
             vocabulary: i64::try_from(vocabulary)?,
             hidden,
             layers: new.layers,
@@ -199,11 +182,7 @@ impl Spec {
             feed_forward: i64::try_from(new.feed_forward)?,
             positions: i64::try_from(new.positions)?,
             norm_eps: 1e-6,
-            rope: Rope {
-                theta: 10_000.0,
-                llama3: None,
-                linear: 1.0,
-            },
+            rope: Rope { theta: 10_000.0, llama3: None, linear: 1.0 },
             tied: true,
             multipliers,
         })
@@ -250,12 +229,7 @@ impl Spec {
 
 impl Multipliers {
     fn llama(head_size: i64) -> Self {
-        Self {
-            embedding: 1.0,
-            attention: (head_size as f64).powf(-0.5),
-            residual: 1.0,
-            logits: 1.0,
-        }
+        Self { embedding: 1.0, attention: (head_size as f64).powf(-0.5), residual: 1.0, logits: 1.0 }
     }
 }
 
@@ -263,25 +237,16 @@ impl Rope {
     fn read(fields: &Fields) -> Result<Self> {
         let none = Value::Null;
         let modern = fields.0.get("rope_parameters").filter(|v| v.is_object());
-        let scaling = modern
-            .or_else(|| fields.0.get("rope_scaling"))
-            .unwrap_or(&none);
+        let scaling = modern.or_else(|| fields.0.get("rope_scaling")).unwrap_or(&none);
         let inner = Fields(scaling);
         let theta = if modern.is_some() {
             inner.number_or("rope_theta", 10_000.0)?
         } else {
             fields.number_or("rope_theta", 10_000.0)?
         };
-        let kind = scaling
-            .get("rope_type")
-            .or_else(|| scaling.get("type"))
-            .and_then(Value::as_str)
-            .unwrap_or("default");
-        let mut rope = Self {
-            theta,
-            llama3: None,
-            linear: 1.0,
-        };
+        let kind =
+            scaling.get("rope_type").or_else(|| scaling.get("type")).and_then(Value::as_str).unwrap_or("default");
+        let mut rope = Self { theta, llama3: None, linear: 1.0 };
         match kind {
             "default" => {}
             "linear" => rope.linear = inner.number("factor")?,
@@ -294,11 +259,9 @@ impl Rope {
                 });
             }
             other => {
-                return Err(
-                    UserError::new(format!("rope_type = \"{other}\" is not supported"))
-                        .hint("supported: default, linear, llama3")
-                        .into(),
-                );
+                return Err(UserError::new(format!("rope_type = \"{other}\" is not supported"))
+                    .hint("supported: default, linear, llama3")
+                    .into());
             }
         }
         Ok(rope)
@@ -350,11 +313,7 @@ impl<'a> Fields<'a> {
     }
 
     fn number_or(&self, key: &str, default: f64) -> Result<f64> {
-        if self.0.get(key).is_none_or(Value::is_null) {
-            Ok(default)
-        } else {
-            self.number(key)
-        }
+        if self.0.get(key).is_none_or(Value::is_null) { Ok(default) } else { self.number(key) }
     }
 
     fn size(&self, key: &str) -> Result<i64> {
@@ -363,17 +322,11 @@ impl<'a> Fields<'a> {
             .get(key)
             .and_then(Value::as_i64)
             .filter(|v| (1..1 << 31).contains(v))
-            .ok_or_else(|| {
-                UserError::new(format!("`{key}` is missing or not a positive whole number")).into()
-            })
+            .ok_or_else(|| UserError::new(format!("`{key}` is missing or not a positive whole number")).into())
     }
 
     fn size_or(&self, key: &str, default: i64) -> Result<i64> {
-        if self.0.get(key).is_none_or(Value::is_null) {
-            Ok(default)
-        } else {
-            self.size(key)
-        }
+        if self.0.get(key).is_none_or(Value::is_null) { Ok(default) } else { self.size(key) }
     }
 
     fn off(&self, key: &str) -> Result<()> {
@@ -385,11 +338,9 @@ impl<'a> Fields<'a> {
 
     fn only(&self, key: &str, allowed: &[&str]) -> Result<()> {
         match self.0.get(key).and_then(Value::as_str) {
-            Some(v) if !allowed.contains(&v) => Err(UserError::new(format!(
-                "`{key}` = \"{v}\" is not supported"
-            ))
-            .hint(format!("supported: {}", allowed.join(", ")))
-            .into()),
+            Some(v) if !allowed.contains(&v) => Err(UserError::new(format!("`{key}` = \"{v}\" is not supported"))
+                .hint(format!("supported: {}", allowed.join(", ")))
+                .into()),
             _ => Ok(()),
         }
     }

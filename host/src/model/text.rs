@@ -38,37 +38,22 @@ impl Text {
             .map_err(|e| UserError::new(format!("{} cannot be read: {e}", path.display())))?;
         let config_path = dir.join("tokenizer_config.json");
         let config: Value = match std::fs::read_to_string(&config_path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|e| {
-                UserError::new(format!("{} is not JSON: {e}", config_path.display()))
-            })?,
+            Ok(text) => serde_json::from_str(&text)
+                .map_err(|e| UserError::new(format!("{} is not JSON: {e}", config_path.display())))?,
             Err(_) => Value::Null,
         };
         let special = |key: &str| match config.get(key) {
             Some(Value::String(s)) => s.clone(),
-            Some(Value::Object(o)) => o
-                .get("content")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
+            Some(Value::Object(o)) => o.get("content").and_then(Value::as_str).unwrap_or_default().to_owned(),
             _ => String::new(),
         };
         let file = std::fs::read_to_string(dir.join("chat_template.jinja")).ok();
-        let source = file.or_else(|| {
-            config
-                .get("chat_template")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        });
+        let source = file.or_else(|| config.get("chat_template").and_then(Value::as_str).map(str::to_owned));
         let template = source
             .map(compile)
             .transpose()
             .with_context(|| format!("reading the chat template of {}", dir.display()))?;
-        Ok(Self {
-            tokenizer,
-            template,
-            bos: special("bos_token"),
-            eos: special("eos_token"),
-        })
+        Ok(Self { tokenizer, template, bos: special("bos_token"), eos: special("eos_token") })
     }
 
     /// The end-of-sequence token that `tokenizer_config.json` names.
@@ -88,11 +73,9 @@ impl Text {
             PromptText::Chat(messages) => messages,
         };
         let Some(environment) = &self.template else {
-            return Err(UserError::new(
-                "a prompt is a dialogue, but the model has no chat template",
-            )
-            .hint("give prompts as plain text, or put a chat_template.jinja into the model folder")
-            .into());
+            return Err(UserError::new("a prompt is a dialogue, but the model has no chat template")
+                .hint("give prompts as plain text, or put a chat_template.jinja into the model folder")
+                .into());
         };
         let template = environment.get_template(TEMPLATE)?;
         template
@@ -111,11 +94,7 @@ impl Text {
 
     /// Ids of the prompt followed by each continuation, and from where each continuation counts: after the tokens that it shares with
     /// the prompt alone.
-    pub fn continuations(
-        &self,
-        prompt: &PromptText,
-        continuations: &[&str],
-    ) -> Result<Vec<(Vec<u32>, usize)>> {
+    pub fn continuations(&self, prompt: &PromptText, continuations: &[&str]) -> Result<Vec<(Vec<u32>, usize)>> {
         let text = self.render(prompt)?;
         let begin = matches!(prompt, PromptText::Text(_));
         let alone = self.encode(&text, begin)?;
@@ -131,51 +110,33 @@ impl Text {
 
     /// Ids of a text; `begin` lets the tokenizer add what it puts around any text (a beginning-of-sequence token, say).
     pub fn encode(&self, text: &str, begin: bool) -> Result<Vec<u32>> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, begin)
-            .map_err(|e| anyhow!("tokenizing: {e}"))?;
+        let encoding = self.tokenizer.encode_fast(text, begin).map_err(|e| anyhow!("tokenizing: {e}"))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// Ids of many texts.
     pub fn encode_all(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
         use rayon::prelude::*;
-        texts
-            .par_iter()
-            .map(|text| self.encode(text, true))
-            .collect()
+        texts.par_iter().map(|text| self.encode(text, true)).collect()
     }
 
     /// Text of ids, without special tokens.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.tokenizer
-            .decode(ids, true)
-            .map_err(|e| anyhow!("decoding: {e}"))
+        self.tokenizer.decode(ids, true).map_err(|e| anyhow!("decoding: {e}"))
     }
 }
 
 fn compile(source: String) -> Result<Environment<'static>> {
     let mut environment = Environment::new();
     // transformers renders with these two on.
-    environment.set_syntax(
-        SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()
-            .map_err(|e| anyhow!("{e}"))?,
-    );
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
+    environment
+        .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| anyhow!("{e}"))?);
+    environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+    });
     // The Python string methods that real templates call.
     environment.set_unknown_method_callback(|_, value, method, args| {
-        let text = value
-            .as_str()
-            .ok_or_else(|| minijinja::Error::from(ErrorKind::UnknownMethod))?;
+        let text = value.as_str().ok_or_else(|| minijinja::Error::from(ErrorKind::UnknownMethod))?;
         let argument = args.first().and_then(Jinja::as_str);
         match (method, argument) {
             ("strip", None) => Ok(text.trim().into()),

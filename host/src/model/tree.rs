@@ -36,18 +36,12 @@ impl Row {
         let Some((_, path)) = self.members.last() else {
             return 0;
         };
-        path.iter()
-            .zip(ids)
-            .take_while(|(node, id)| self.tokens[**node] == **id)
-            .count()
+        path.iter().zip(ids).take_while(|(node, id)| self.tokens[**node] == **id).count()
     }
 
     fn add(&mut self, sequence: usize, ids: &[u32]) {
         let shared = self.shared(ids);
-        let mut path: Vec<usize> = self
-            .members
-            .last()
-            .map_or_else(Vec::new, |(_, last)| last[..shared].to_vec());
+        let mut path: Vec<usize> = self.members.last().map_or_else(Vec::new, |(_, last)| last[..shared].to_vec());
         for (depth, &id) in ids.iter().enumerate().skip(shared) {
             let node = self.tokens.len();
             self.tokens.push(id);
@@ -62,15 +56,10 @@ impl Row {
     fn join(&mut self, other: Row) {
         let base = self.tokens.len();
         self.tokens.extend(other.tokens);
-        self.parents
-            .extend(other.parents.into_iter().map(|p| p + base));
+        self.parents.extend(other.parents.into_iter().map(|p| p + base));
         self.depths.extend(other.depths);
-        self.members.extend(
-            other
-                .members
-                .into_iter()
-                .map(|(s, path)| (s, path.into_iter().map(|n| n + base).collect())),
-        );
+        self.members
+            .extend(other.members.into_iter().map(|(s, path)| (s, path.into_iter().map(|n| n + base).collect())));
     }
 
     /// Writes the row's visibility into `mask`, `width` × `width`, row-major; padding sees itself, so that its softmax is defined.
@@ -126,10 +115,7 @@ pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
     let width = trees.first().map_or(0, |row| row.tokens.len());
     let mut rows: Vec<Row> = Vec::new();
     for tree in trees {
-        match rows
-            .iter_mut()
-            .find(|row| row.tokens.len() + tree.tokens.len() <= width)
-        {
+        match rows.iter_mut().find(|row| row.tokens.len() + tree.tokens.len() <= width) {
             Some(row) => row.join(tree),
             None => rows.push(tree),
         }
@@ -142,22 +128,12 @@ mod tests {
     use super::*;
 
     fn sequence(ids: &[u32]) -> Sequence {
-        Sequence {
-            ids: ids.to_vec(),
-            from: 1,
-        }
+        Sequence { ids: ids.to_vec(), from: 1 }
     }
 
     #[test]
     fn shared_beginnings_are_stored_once() {
-        let rows = pack(
-            &[
-                sequence(&[1, 2, 3]),
-                sequence(&[1, 2, 4, 5]),
-                sequence(&[1, 2, 3]),
-            ],
-            100,
-        );
+        let rows = pack(&[sequence(&[1, 2, 3]), sequence(&[1, 2, 4, 5]), sequence(&[1, 2, 3])], 100);
         assert_eq!(rows.len(), 1);
         let row = &rows[0];
         assert_eq!(row.tokens, [1, 2, 3, 4, 5]);
@@ -172,11 +148,7 @@ mod tests {
         let width = row.tokens.len() + 1;
         let mut mask = vec![false; width * width];
         row.visibility(width, &mut mask);
-        let seen = |node: usize| {
-            (0..width)
-                .filter(|&k| mask[node * width + k])
-                .collect::<Vec<_>>()
-        };
+        let seen = |node: usize| (0..width).filter(|&k| mask[node * width + k]).collect::<Vec<_>>();
         assert_eq!(
             [seen(0), seen(1), seen(2), seen(3), seen(4)],
             [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 3], vec![4]]
@@ -185,23 +157,13 @@ mod tests {
 
     #[test]
     fn rows_keep_to_the_budget_unless_one_sequence_exceeds_it() {
-        let rows = pack(
-            &[sequence(&[1, 2, 3, 4]), sequence(&[5, 6]), sequence(&[7])],
-            3,
-        );
-        assert_eq!(
-            rows.iter().map(|r| r.tokens.len()).collect::<Vec<_>>(),
-            [4, 3]
-        );
+        let rows = pack(&[sequence(&[1, 2, 3, 4]), sequence(&[5, 6]), sequence(&[7])], 3);
+        assert_eq!(rows.iter().map(|r| r.tokens.len()).collect::<Vec<_>>(), [4, 3]);
     }
 
     #[test]
     fn joined_trees_do_not_see_each_other() {
-        let groups = [
-            vec![sequence(&[1, 2, 3, 4])],
-            vec![sequence(&[5, 6])],
-            vec![sequence(&[7, 8])],
-        ];
+        let groups = [vec![sequence(&[1, 2, 3, 4])], vec![sequence(&[5, 6])], vec![sequence(&[7, 8])]];
         let rows = pack_groups(&groups);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1].parents, [0, 0, 2, 2]);
