@@ -50,7 +50,8 @@ impl AdamW {
             for leaf in &mut self.leaves {
                 leaf.zero_grad();
             }
-            let norm = grad.f_norm()?.f_double_value(&[])?;
+            // In f64: summed in f32, a million squares lose the fifth digit.
+            let norm = grad.f_linalg_norm(2.0, None::<i64>, false, Kind::Double)?.f_double_value(&[])?;
             if !norm.is_finite() {
                 return Ok(norm);
             }
