@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
 const MAGIC: &[u8; 16] = b"udasa compiled 1";
+/// More files than this, and the oldest go: an author who rebuilds all day must not fill the disk.
+const MOST_FILES: usize = 256;
 const HEADER: usize = MAGIC.len() + 32;
 
 /// The component in `wasm`, from the cache or compiled. `sha256` is the hex digest of `wasm`.
@@ -35,7 +37,7 @@ fn component_in(
     let component = Component::new(engine, wasm)?;
     if let Ok(code) = component.serialize() {
         // A full disk or a read-only home must not stop a run that needs neither.
-        let _ = store(directory, &path, &code);
+        let _ = store(directory, &path, &code).and_then(|()| prune(directory));
     }
     Ok(component)
 }
@@ -87,6 +89,20 @@ fn store(directory: &Path, path: &Path, code: &[u8]) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&temporary);
     }
     written
+}
+
+/// Removing a file that another process is about to read is harmless: it compiles again.
+fn prune(directory: &Path) -> std::io::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        files.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    files.sort();
+    for (_, path) in files.iter().rev().skip(MOST_FILES) {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 fn create_private(directory: &Path) -> std::io::Result<()> {

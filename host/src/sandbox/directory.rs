@@ -129,31 +129,17 @@ impl PluginDirectory {
     fn find(&self, name: &str, kind: PluginKind) -> Result<&PluginFile, UserError> {
         let directory = self.path.display();
         let Some(file) = self.files.iter().find(|f| f.description.name == name) else {
-            let names = || {
-                self.files
-                    .iter()
-                    .filter(|f| f.kind == kind)
-                    .map(|f| &f.description.name)
-            };
-            let known = names()
-                .map(|n| format!("`{n}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            let nearest = names().max_by(|a, b| {
-                strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
-            });
-            let hint = match nearest {
-                Some(near) if strsim::jaro_winkler(name, near) > 0.8 => {
-                    format!("did you mean `{near}`? There are {known}")
-                }
-                Some(_) => format!("there are {known}"),
-                None => format!("it holds no {} at all", kind.name()),
-            };
+            let names: Vec<&str> = self
+                .files
+                .iter()
+                .filter(|f| f.kind == kind)
+                .map(|f| f.description.name.as_str())
+                .collect();
             return Err(UserError::new(format!(
                 "no {} named `{name}` in the plugin directory {directory}",
                 kind.name()
             ))
-            .hint(hint));
+            .hint(there_are(&names, name, kind)));
         };
         if file.kind != kind {
             return Err(UserError::new(format!(
@@ -347,6 +333,22 @@ impl Description {
             asks,
             settings_schema,
         })
+    }
+}
+
+fn there_are(names: &[&str], wanted: &str, kind: PluginKind) -> String {
+    let distance = |name: &&&str| strsim::damerau_levenshtein(wanted, name);
+    let known = names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.iter().min_by_key(distance) {
+        None => format!("it holds no {} at all", kind.name()),
+        Some(near) if distance(&near) <= 1 + wanted.len() / 4 => {
+            format!("did you mean `{near}`? There are {known}")
+        }
+        Some(_) => format!("there are {known}"),
     }
 }
 

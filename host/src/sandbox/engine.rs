@@ -33,11 +33,14 @@ pub(super) fn engine(stack_kib: u64) -> anyhow::Result<Engine> {
 /// Instances are allocated on demand, not from a pool: they are reused call after call, so that there are only as many as
 /// threads times plugins, and a pool would reserve its whole address space on every machine.
 fn config(stack_kib: u64) -> Config {
+    let stack = usize::try_from(stack_kib * 1024).unwrap_or(usize::MAX / 2);
     let mut config = Config::new();
     config
         .consume_fuel(true)
         .epoch_interruption(true)
-        .max_wasm_stack(usize::try_from(stack_kib * 1024).unwrap_or(usize::MAX))
+        .max_wasm_stack(stack)
+        // Never used, but wasmtime wants it to be the larger one.
+        .async_stack_size(stack.saturating_mul(2))
         // Same input, same output on every machine. NaN payloads are the one thing left open; no output may hold a NaN.
         .relaxed_simd_deterministic(true)
         .concurrency_support(false);

@@ -80,10 +80,10 @@ pub enum Cause {
     /// Any other trap.
     #[error("trapped: {0}")]
     Trap(String),
-    /// Its result was larger than it may be.
-    #[error("returned more than {limit} MiB")]
+    /// Its result, or a log line, was larger than it may be.
+    #[error("handed over more than {limit} MiB at once")]
     OutputTooLarge {
-        /// MiB a call may return.
+        /// MiB that may cross at once.
         limit: u64,
     },
     /// Its result does not have the contract's form.
