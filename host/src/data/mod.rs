@@ -17,7 +17,7 @@ pub(crate) mod test_folder;
 mod text;
 mod texts;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -125,7 +125,7 @@ pub fn read(data: &config::Data, seed: u64) -> Result<DataRead> {
     let mut read = DataRead::default();
     // id of the whole content → the row it was first seen on.
     let mut seen: HashMap<String, (PathBuf, usize)> = HashMap::new();
-    let mut seen_prefixes: HashMap<String, ()> = HashMap::new();
+    let mut seen_prefixes: HashSet<String> = HashSet::new();
     for row in rows {
         if data.part.is_some_and(|part| !in_part(&row.content, &part)) {
             read.dropped.other_part += 1;
@@ -151,7 +151,7 @@ pub fn read(data: &config::Data, seed: u64) -> Result<DataRead> {
                 };
                 let prompt = PromptText::Text(prefix.to_owned());
                 let id = prompt_id(&prompt);
-                if seen_prefixes.insert(id.clone(), ()).is_some() {
+                if !seen_prefixes.insert(id.clone()) {
                     read.dropped.same_prefix += 1;
                     continue;
                 }

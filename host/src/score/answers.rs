@@ -3,7 +3,7 @@
 //! One file per answerer, `answers/<identity>.jsonl`, of lines `{"key", "answer"}`. The key is the SHA-256 of the
 //! question's JSON. Answers are appended in chunks: a killed run keeps what was answered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -64,10 +64,10 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
     pub fn answer(&mut self, questions: &[Question]) -> Result<(Vec<Answer>, usize)> {
         let mut keys = Vec::with_capacity(questions.len());
         let mut new: Vec<(String, Question)> = Vec::new();
-        let mut waiting: HashMap<String, ()> = HashMap::new();
+        let mut waiting: HashSet<String> = HashSet::new();
         for question in questions {
             let key = sha256_hex(serde_json::to_string(question)?.as_bytes());
-            if !self.known.contains_key(&key) && waiting.insert(key.clone(), ()).is_none() {
+            if !self.known.contains_key(&key) && waiting.insert(key.clone()) {
                 new.push((key.clone(), question.clone()));
             }
             keys.push(key);

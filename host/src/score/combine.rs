@@ -382,8 +382,10 @@ mod tests {
 
     #[test]
     fn unknown_dimensions_and_bad_weights_are_named() {
-        let mut config = ScoreConfig::default();
-        config.weights = BTreeMap::from([("sematic".into(), 1.0)]);
+        let mut config = ScoreConfig {
+            weights: BTreeMap::from([("sematic".into(), 1.0)]),
+            ..ScoreConfig::default()
+        };
         let error = three(&config, 1.0).expect_err("unknown").to_string();
         assert!(error.contains("score.weights.sematic"));
         config.weights = BTreeMap::from([("value".into(), f64::NAN)]);

@@ -127,3 +127,6 @@ pub fn room<'a>(
     jsonl::write_json(&files.summary, &summary)?;
     Ok(summary)
 }
+
+#[cfg(test)]
+mod tests;

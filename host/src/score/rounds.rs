@@ -150,8 +150,6 @@ fn one_scorer(
     if pending.is_empty() {
         return Ok(done);
     }
-    let progress = Progress::start("score", pending.len() as u64, "samples");
-    progress.note(name.to_owned());
     let mut active: Vec<Asking> = pending
         .into_iter()
         .map(|sample| Asking {
@@ -160,6 +158,9 @@ fn one_scorer(
         })
         .collect();
     for _ in 0..MAX_ROUNDS {
+        // One bar a round: the questions of a round have their own.
+        let progress = Progress::start("score", active.len() as u64, "samples");
+        progress.note(name.to_owned());
         let mut asking: Vec<(Asking, usize)> = Vec::new();
         let mut questions: Vec<Question> = Vec::new();
         let mut fault: Option<UserError> = None;
@@ -173,6 +174,7 @@ fn one_scorer(
                 .par_iter()
                 .map(|one| used.scorer.score(&samples[one.sample], &one.rounds))
                 .collect();
+            progress.advance(chunk.len() as u64);
             let mut lines = Vec::new();
             for (one, step) in chunk.into_iter().zip(steps) {
                 let id = &samples[one.sample].id;
@@ -195,7 +197,6 @@ fn one_scorer(
                 }
             }
             file.append(&lines)?;
-            progress.advance(lines.len() as u64);
             done.extend(lines);
             if fault.is_some() {
                 break;
@@ -208,6 +209,7 @@ fn one_scorer(
             progress.finish(&format!("{name}: {} samples", done.len()));
             return Ok(done);
         }
+        progress.finish(&format!("{name} asks {} questions", questions.len()));
         let (answers, asked_model) = cache.answer(&questions)?;
         summary.questions += questions.len();
         summary.asked_model += asked_model;
