@@ -323,6 +323,12 @@ pub struct Generate {
     /// Responses made elsewhere, read instead of sampling: JSONL with `prompt` and `responses` (texts, or objects with `text`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// The field of `from` that holds the prompt, or a dotted path to it; `prompt`, else `question`, where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_field: Option<String>,
+    /// The field of `from` that holds the list of responses, or a dotted path such as `generations.text`; `responses` where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responses_field: Option<String>,
     /// Responses per prompt (N).
     #[schemars(range(min = 2, max = 1024))]
     pub responses: usize,
@@ -344,7 +350,17 @@ pub struct Generate {
 
 impl Default for Generate {
     fn default() -> Self {
-        Self { from: None, responses: 8, temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: 256, unit: 64 }
+        Self {
+            from: None,
+            prompt_field: None,
+            responses_field: None,
+            responses: 8,
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            max_tokens: 256,
+            unit: 64,
+        }
     }
 }
 
@@ -459,7 +475,12 @@ pub struct PairSection {
 
 impl Default for PairSection {
     fn default() -> Self {
-        Self { rejected: Rejected::Worst, min_gap: 0.02, per_prompt: 1, drop_truncated: true }
+        Self {
+            rejected: Rejected::Worst,
+            min_gap: 0.02,
+            per_prompt: 1,
+            drop_truncated: true,
+        }
     }
 }
 
@@ -612,7 +633,17 @@ pub struct Lora {
 }
 
 fn lora_targets() -> Vec<String> {
-    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"].map(String::from).into()
+    [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ]
+    .map(String::from)
+    .into()
 }
 
 /// Evaluation.
