@@ -15,5 +15,5 @@ mod sections;
 
 pub use problem::{Origin, Problem, as_error};
 pub use reference::config_reference;
-pub use resolve::{Config, Needs, resolve, resolve_for};
+pub use resolve::{Config, Needs, resolve, resolve_for, resolve_text};
 pub use sections::*;

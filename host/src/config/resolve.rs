@@ -87,7 +87,8 @@ pub fn resolve_for(
     resolve_text(&text, overrides, base, needs)
 }
 
-fn resolve_text(
+/// The same from a config's text.
+pub fn resolve_text(
     text: &str,
     overrides: &[String],
     base: &Path,

@@ -78,6 +78,17 @@ pub struct World {
     pub prompts: usize,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            kind: WorldKind::Mini,
+            seed: None,
+            documents: world_documents(),
+            prompts: world_prompts(),
+        }
+    }
+}
+
 /// The worlds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
