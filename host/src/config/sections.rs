@@ -342,6 +342,12 @@ pub struct Generate {
     /// Responses made elsewhere, read instead of sampling: JSONL with `prompt` and `responses` (texts, or objects with `text`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// The field of `from` that holds the prompt, or a dotted path to it; `prompt`, else `question`, where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_field: Option<String>,
+    /// The field of `from` that holds the list of responses, or a dotted path such as `generations.text`; `responses` where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responses_field: Option<String>,
     /// Responses per prompt (N).
     #[schemars(range(min = 2, max = 1024))]
     pub responses: usize,
@@ -365,6 +371,8 @@ impl Default for Generate {
     fn default() -> Self {
         Self {
             from: None,
+            prompt_field: None,
+            responses_field: None,
             responses: 8,
             temperature: 1.0,
             top_k: 0,
