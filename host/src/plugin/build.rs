@@ -1,0 +1,130 @@
+//! `udasa plugin build PATH... --out DIR`: crates in, checked plugins out.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::error::UserError;
+use crate::sandbox::{self, PluginFile, PluginKind};
+
+use super::cargo::{self, Module};
+use super::size;
+
+/// A plugin that was built and checked.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The name it gives itself.
+    pub name: String,
+    /// What it is.
+    pub kind: PluginKind,
+    /// `DIR/<name>.wasm`.
+    pub path: PathBuf,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Hex SHA-256 of the file.
+    pub sha256: String,
+}
+
+/// Builds the crates in `paths` and puts each as `<name>.wasm` into `out`. Prints name, kind, size and digest to stdout.
+pub fn build(paths: &[PathBuf], out: &Path) -> anyhow::Result<()> {
+    let built = make(paths, out, false)?;
+    let width = built.iter().map(|b| b.name.len()).max().unwrap_or(0);
+    let mut stdout = std::io::stdout().lock();
+    for plugin in &built {
+        writeln!(
+            stdout,
+            "{:width$}  {:14}  {:>10}  sha256 {}",
+            plugin.name,
+            plugin.kind.name(),
+            size(plugin.bytes),
+            plugin.sha256
+        )?;
+    }
+    Ok(())
+}
+
+/// The same without a word, but for the compiler's errors.
+pub fn build_quietly(paths: &[PathBuf], out: &Path) -> anyhow::Result<Vec<Built>> {
+    make(paths, out, true)
+}
+
+fn make(paths: &[PathBuf], out: &Path, quiet: bool) -> anyhow::Result<Vec<Built>> {
+    if paths.is_empty() {
+        return Err(UserError::new("no crate was named")
+            .hint("give the folders of the plugins' crates: udasa plugin build PATH... --out DIR")
+            .into());
+    }
+    std::fs::create_dir_all(out).map_err(|e| {
+        UserError::new(format!("cannot make the folder {}: {e}", out.display()))
+            .hint("give another one with --out DIR")
+    })?;
+    let mut built: Vec<Built> = Vec::new();
+    for workspace in cargo::workspaces(paths)? {
+        for module in workspace.build(quiet)? {
+            let plugin = encode(&module)?;
+            let path = out.join(format!("{}.wasm", plugin.description.name));
+            if built.iter().any(|b| b.path == path) {
+                return Err(UserError::new(format!(
+                    "two of the crates make a plugin named `{}`; the second is {}",
+                    plugin.description.name,
+                    module.crate_dir.display()
+                ))
+                .hint("a config finds a plugin by its name; rename one, in its describe()")
+                .into());
+            }
+            write(&path, plugin.wasm())?;
+            built.push(Built {
+                name: plugin.description.name.clone(),
+                kind: plugin.kind,
+                path,
+                bytes: plugin.bytes,
+                sha256: plugin.sha256,
+            });
+        }
+    }
+    Ok(built)
+}
+
+/// The module as a component, checked as the host would check a stranger's.
+fn encode(module: &Module) -> anyhow::Result<PluginFile> {
+    let core = std::fs::read(&module.file)
+        .with_context(|| format!("reading {}", module.file.display()))?;
+    let component = wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(&core)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|e| {
+            UserError::new(format!(
+                "the crate {} does not make a component: {e:#}",
+                module.crate_dir.display()
+            ))
+            .hint("a plugin uses no system library; does a dependency of it expect a system or JavaScript?")
+        })?;
+    sandbox::inspect_bytes(&module.crate_dir, component).map_err(|error| {
+        match error.downcast::<UserError>() {
+            Ok(refusal) => UserError {
+                message: format!("what was built is not a plugin: {}", refusal.message),
+                hint: Some(
+                    "does the crate call the SDK's export macro? See docs/write-a-plugin.md"
+                        .to_owned(),
+                ),
+            }
+            .into(),
+            Err(ours) => ours,
+        }
+    })
+}
+
+/// A host that reads the directory meanwhile sees the old file or the new one, never half.
+fn write(path: &Path, wasm: &[u8]) -> anyhow::Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::write(&temporary, wasm)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|e| {
+            let _ = std::fs::remove_file(&temporary);
+            UserError::new(format!("cannot write {}: {e}", path.display()))
+                .hint("is the folder writable, and the disk not full?")
+        })?;
+    Ok(())
+}

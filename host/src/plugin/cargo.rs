@@ -1,0 +1,301 @@
+//! Drives cargo: which packages the given paths are, and their core modules for wasm32.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use serde::Deserialize;
+
+use crate::error::UserError;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What a scorer needs to run near native speed, whatever the workspace's own profile says.
+const PROFILE: [(&str, &str); 8] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
+    (
+        "CARGO_PROFILE_RELEASE_STRIP",
+        // Function names stay: a trap can then say where it happened.
+        "debuginfo",
+    ),
+    (
+        "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+        "-C target-feature=+simd128",
+    ),
+];
+
+/// The packages to build in one workspace: one cargo call builds them all.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    root: PathBuf,
+    target: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+/// A line of cargo's JSON output, as far as we read it.
+#[derive(Deserialize)]
+struct Artifact {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+/// A core module that cargo made.
+pub(super) struct Module {
+    /// The crate's folder.
+    pub crate_dir: PathBuf,
+    /// The module's file.
+    pub file: PathBuf,
+}
+
+/// Finds the packages in `paths`, grouped by workspace.
+pub(super) fn workspaces(paths: &[PathBuf]) -> anyhow::Result<Vec<Workspace>> {
+    let mut known: Vec<Metadata> = Vec::new();
+    let mut chosen: BTreeMap<PathBuf, Workspace> = BTreeMap::new();
+    for path in paths {
+        let manifest = manifest(path)?;
+        let position = known.iter().position(|m| m.package(&manifest).is_some());
+        let metadata = match position {
+            Some(position) => &known[position],
+            None => {
+                known.push(metadata(&manifest)?);
+                &known[known.len() - 1]
+            }
+        };
+        let package = metadata.package(&manifest).ok_or_else(|| {
+            UserError::new(format!("{} is not a package", manifest.display()))
+                .hint("give the folder of a plugin's crate, not that of a workspace")
+        })?;
+        package.must_be_a_plugin_crate()?;
+        chosen
+            .entry(metadata.workspace_root.clone())
+            .or_insert_with(|| Workspace {
+                root: metadata.workspace_root.clone(),
+                target: metadata.target_directory.join("plugins"),
+                packages: Vec::new(),
+            })
+            .packages
+            .push(package.clone());
+    }
+    Ok(chosen.into_values().collect())
+}
+
+impl Workspace {
+    /// Compiles the packages; cargo's own messages go to stderr.
+    pub fn build(&self, quiet: bool) -> anyhow::Result<Vec<Module>> {
+        let mut command = cargo();
+        command
+            .current_dir(&self.root)
+            .args(["build", "--release", "--lib", "--target", TARGET])
+            .args([
+                "--message-format",
+                "json-render-diagnostics",
+                "--target-dir",
+            ])
+            .arg(&self.target)
+            .envs(PROFILE)
+            // Flags for the machine's own processor are not for wasm, and would replace ours.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit());
+        if quiet {
+            command.arg("--quiet");
+        }
+        for package in &self.packages {
+            command.arg("--package").arg(&package.name);
+        }
+        let output = command.output().map_err(|e| no_cargo(&e))?;
+        if !output.status.success() {
+            return Err(self.failed().into());
+        }
+        let artifacts = artifacts(&output.stdout);
+        self.packages
+            .iter()
+            .map(|package| {
+                let file = artifacts.get(&package.manifest_path).cloned();
+                Ok(Module {
+                    crate_dir: package.directory(),
+                    file: file.with_context(|| {
+                        format!("cargo made no module for package `{}`", package.name)
+                    })?,
+                })
+            })
+            .collect()
+    }
+
+    fn failed(&self) -> UserError {
+        let names: Vec<_> = self
+            .packages
+            .iter()
+            .map(|p| format!("`{}`", p.name))
+            .collect();
+        let error = UserError::new(format!(
+            "cargo could not build {} for {TARGET}; its messages are above",
+            names.join(", ")
+        ));
+        if has_target() {
+            error.hint("mend the crate; `cargo test` runs the same code natively")
+        } else {
+            error.hint(format!(
+                "this Rust has no {TARGET}: `rustup target add {TARGET}`, or set RUSTC to a compiler that has it"
+            ))
+        }
+    }
+}
+
+impl Metadata {
+    fn package(&self, manifest: &Path) -> Option<&Package> {
+        self.packages.iter().find(|p| p.manifest_path == manifest)
+    }
+}
+
+impl Package {
+    fn directory(&self) -> PathBuf {
+        self.manifest_path
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default()
+    }
+
+    fn must_be_a_plugin_crate(&self) -> Result<(), UserError> {
+        let is_cdylib = |t: &Target| t.crate_types.iter().any(|kind| kind == "cdylib");
+        if self.targets.iter().any(is_cdylib) {
+            return Ok(());
+        }
+        Err(UserError::new(format!(
+            "package `{}` ({}) is not a plugin's crate: it makes no cdylib",
+            self.name,
+            self.manifest_path.display()
+        ))
+        .hint("write under [lib] in its Cargo.toml: crate-type = [\"cdylib\", \"rlib\"]"))
+    }
+}
+
+fn manifest(path: &Path) -> Result<PathBuf, UserError> {
+    let manifest = if path.is_dir() {
+        path.join("Cargo.toml")
+    } else {
+        path.to_owned()
+    };
+    match manifest.canonicalize() {
+        Ok(real) if real.file_name().is_some_and(|name| name == "Cargo.toml") => Ok(real),
+        _ => Err(
+            UserError::new(format!("{} is not the folder of a crate", path.display()))
+                .hint("give the folder that holds the plugin's Cargo.toml"),
+        ),
+    }
+}
+
+fn metadata(manifest: &Path) -> anyhow::Result<Metadata> {
+    let output = cargo()
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--manifest-path",
+        ])
+        .arg(manifest)
+        .output()
+        .map_err(|e| no_cargo(&e))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(UserError::new(format!(
+            "cargo cannot read {}: {}",
+            manifest.display(),
+            said.trim().trim_start_matches("error: ")
+        ))
+        .hint("mend the manifest")
+        .into());
+    }
+    serde_json::from_slice(&output.stdout).context("reading cargo's metadata")
+}
+
+/// The `.wasm` of each package, by its manifest.
+fn artifacts(stdout: &[u8]) -> BTreeMap<PathBuf, PathBuf> {
+    stdout
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Artifact>(line).ok())
+        .filter(|artifact| artifact.reason == "compiler-artifact")
+        .filter_map(|artifact| {
+            let is_wasm = |file: &PathBuf| file.extension().is_some_and(|e| e == "wasm");
+            Some((
+                artifact.manifest_path?,
+                artifact.filenames.into_iter().find(is_wasm)?,
+            ))
+        })
+        .collect()
+}
+
+/// The cargo that runs us, where one does.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn no_cargo(error: &std::io::Error) -> UserError {
+    UserError::new(format!("cannot run cargo: {error}"))
+        .hint("building a plugin needs Rust: https://rustup.rs")
+}
+
+fn has_target() -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .is_ok_and(|output| {
+            let libraries = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            output.status.success() && Path::new(&libraries).is_dir()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_module_of_each_package_is_found_in_cargos_messages() {
+        let stdout = br#"{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/libp.rlib","/t/p.wasm"]}
+not json
+{"reason":"build-finished","success":true}"#;
+        let found = artifacts(stdout);
+        assert_eq!(
+            found.get(Path::new("/p/Cargo.toml")),
+            Some(&PathBuf::from("/t/p.wasm"))
+        );
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_without_a_crate_is_the_users_error() {
+        let error = workspaces(&[PathBuf::from("/nowhere")]).expect_err("no crate");
+        let error = error.downcast::<UserError>().expect("the user's");
+        assert_eq!(error.message, "/nowhere is not the folder of a crate");
+    }
+}

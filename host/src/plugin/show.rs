@@ -1,0 +1,168 @@
+//! `udasa plugin list` and `udasa plugin inspect`: what a directory or a file holds, for people or as JSON.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::config::Limits;
+use crate::records::{Dimension, QuestionKind};
+use crate::sandbox::{self, PluginDirectory, PluginFile};
+
+use super::size;
+
+/// Prints the plugins of a directory to stdout.
+pub fn list(directory: &Path, json: bool) -> anyhow::Result<()> {
+    let directory = PluginDirectory::open(directory)?;
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        let rows: Vec<_> = directory.list().iter().map(row).collect();
+        writeln!(stdout, "{:#}", serde_json::Value::Array(rows))?;
+    } else {
+        write!(stdout, "{}", table(directory.list()))?;
+    }
+    Ok(())
+}
+
+/// Prints one plugin to stdout: also its imports, the limits it runs under, and its settings.
+pub fn inspect(file: &Path, json: bool) -> anyhow::Result<()> {
+    let plugin = sandbox::inspect(file)?;
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        let mut row = row(&plugin);
+        row["bytes"] = json!(plugin.bytes);
+        row["contract"] = json!(plugin.contract_version);
+        row["imports"] = json!(plugin.imports);
+        row["limits"] = json!(Limits::default());
+        row["settings_schema"] = plugin.description.settings_schema.clone();
+        writeln!(stdout, "{row:#}")?;
+    } else {
+        write!(stdout, "{}", card(&plugin))?;
+    }
+    Ok(())
+}
+
+fn row(plugin: &PluginFile) -> serde_json::Value {
+    let it = &plugin.description;
+    json!({
+        "name": it.name,
+        "version": it.version,
+        "kind": plugin.kind,
+        "dimension": it.dimension,
+        "asks": it.asks,
+        "sha256": plugin.sha256,
+        "summary": it.summary,
+        "path": plugin.path,
+    })
+}
+
+fn table(plugins: &[PluginFile]) -> String {
+    let header = [
+        "NAME",
+        "VERSION",
+        "KIND",
+        "DIMENSION",
+        "ASKS",
+        "SHA-256",
+        "SUMMARY",
+    ];
+    let mut rows = vec![header.map(str::to_owned)];
+    rows.extend(plugins.iter().map(|plugin| {
+        let it = &plugin.description;
+        [
+            it.name.clone(),
+            it.version.clone(),
+            plugin.kind.name().to_owned(),
+            dimension(it.dimension),
+            asks(&it.asks),
+            plugin.sha256[..12].to_owned(),
+            it.summary.clone(),
+        ]
+    }));
+    aligned(&rows)
+}
+
+fn card(plugin: &PluginFile) -> String {
+    let it = &plugin.description;
+    let limits = Limits::default();
+    let imports = if plugin.imports.is_empty() {
+        "nothing".to_owned()
+    } else {
+        plugin.imports.join(", ")
+    };
+    let rows = [
+        ("file", plugin.path.display().to_string()),
+        ("size", size(plugin.bytes)),
+        ("sha256", plugin.sha256.clone()),
+        ("name", it.name.clone()),
+        ("version", it.version.clone()),
+        ("summary", it.summary.clone()),
+        ("kind", plugin.kind.name().to_owned()),
+        ("dimension", dimension(it.dimension)),
+        ("asks", asks(&it.asks)),
+        ("contract", plugin.contract_version.clone()),
+        ("imports", imports),
+        (
+            "limits",
+            format!(
+                "by default {} units of fuel, {} MiB of memory, {} KiB of stack, {} MiB of output, {} s a call; {} rounds of {} questions a sample",
+                limits.fuel,
+                limits.memory_mib,
+                limits.stack_kib,
+                limits.output_mib,
+                limits.seconds,
+                limits.rounds,
+                limits.questions
+            ),
+        ),
+    ]
+    .map(|(key, value)| [key.to_owned(), value]);
+    format!(
+        "{}settings (JSON Schema)\n{:#}\n",
+        aligned(&rows),
+        it.settings_schema
+    )
+}
+
+fn dimension(dimension: Option<Dimension>) -> String {
+    dimension.map_or("-", Dimension::name).to_owned()
+}
+
+fn asks(kinds: &[QuestionKind]) -> String {
+    if kinds.is_empty() {
+        return "nothing".to_owned();
+    }
+    let names: Vec<_> = kinds.iter().map(|&kind| sandbox::kind_name(kind)).collect();
+    names.join(",")
+}
+
+/// Columns two spaces apart; the last is not padded.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|r| r[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        for (cell, width) in row[..N - 1].iter().zip(widths) {
+            text.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(&row[N - 1]);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a", "bb"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
+        assert_eq!(aligned(&rows), "a    bb\nccc  d\n");
+    }
+}

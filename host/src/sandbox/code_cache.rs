@@ -1,0 +1,141 @@
+//! Compiled code, kept between processes: compiling a plugin takes 10–40 ms, loading it again far less than one.
+//!
+//! One file per plugin digest and engine: `<cache>/compiled/<sha256 of the wasm>-<engine hash>.cwasm`, a header with the
+//! SHA-256 of the rest, then wasmtime's serialised component. Written to a temporary file and renamed. A file that is
+//! missing, cut off or altered is made anew. The cache is an aid: where it cannot be written, plugins are compiled each time.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use wasmtime::{Engine, component::Component};
+
+const MAGIC: &[u8; 16] = b"udasa compiled 1";
+/// More files than this, and the oldest go: an author who rebuilds all day must not fill the disk.
+const MOST_FILES: usize = 256;
+const HEADER: usize = MAGIC.len() + 32;
+
+/// The component in `wasm`, from the cache or compiled. `sha256` is the hex digest of `wasm`.
+pub(super) fn component(engine: &Engine, wasm: &[u8], sha256: &str) -> wasmtime::Result<Component> {
+    match directory() {
+        Some(directory) => component_in(&directory, engine, wasm, sha256),
+        None => Component::new(engine, wasm),
+    }
+}
+
+fn component_in(
+    directory: &Path,
+    engine: &Engine,
+    wasm: &[u8],
+    sha256: &str,
+) -> wasmtime::Result<Component> {
+    let path = directory.join(file_name(engine, sha256));
+    if let Some(component) = load(engine, &path) {
+        return Ok(component);
+    }
+    let component = Component::new(engine, wasm)?;
+    if let Ok(code) = component.serialize() {
+        // A full disk or a read-only home must not stop a run that needs neither.
+        let _ = store(directory, &path, &code).and_then(|()| prune(directory));
+    }
+    Ok(component)
+}
+
+/// `$UDASA_CACHE/compiled`, else under `$XDG_CACHE_HOME/udasa`, else under `~/.cache/udasa`.
+fn directory() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let root = variable("UDASA_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| variable("XDG_CACHE_HOME").map(|home| PathBuf::from(home).join("udasa")))
+        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache/udasa")))?;
+    Some(root.join("compiled"))
+}
+
+fn file_name(engine: &Engine, sha256: &str) -> String {
+    // DefaultHasher::new() has fixed keys. Should its algorithm ever change, the cache is merely made anew.
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{sha256}-{:016x}.cwasm", hasher.finish())
+}
+
+fn load(engine: &Engine, path: &Path) -> Option<Component> {
+    let file = std::fs::read(path).ok()?;
+    let (header, code) = file.split_at_checked(HEADER)?;
+    let (magic, digest) = header.split_at(MAGIC.len());
+    if magic != MAGIC || digest != Sha256::digest(code).as_slice() {
+        return None;
+    }
+    // SAFETY: `deserialize` trusts its bytes to be wasmtime's own output, unaltered. These come from a file that `store`
+    // wrote into the user's own cache (mode 0700 where we made it), under the digest of the plugin and the hash of this
+    // engine, and their SHA-256 is the one written with them: no torn write or flipped bit gets here. It does not guard
+    // against someone who can write to the user's cache; such a person can replace `udasa` as well. A precompiled file
+    // that a user puts into a plugin directory never gets here: `contract::read` refuses it.
+    unsafe { Component::deserialize(engine, code) }.ok()
+}
+
+fn store(directory: &Path, path: &Path, code: &[u8]) -> std::io::Result<()> {
+    create_private(directory)?;
+    // Two processes may compile the same plugin; each writes its own temporary file and the last rename wins.
+    let thread = std::thread::current().id();
+    let temporary = path.with_extension(format!("{}-{thread:?}.tmp", std::process::id()));
+    let written = std::fs::File::create(&temporary).and_then(|mut file| {
+        file.write_all(MAGIC)?;
+        file.write_all(&Sha256::digest(code))?;
+        file.write_all(code)?;
+        std::fs::rename(&temporary, path)
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Removing a file that another process is about to read is harmless: it compiles again.
+fn prune(directory: &Path) -> std::io::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        files.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    files.sort();
+    for (_, path) in files.iter().rev().skip(MOST_FILES) {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+fn create_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn an_altered_or_torn_file_is_made_anew() {
+        let directory = std::env::temp_dir().join(format!("udasa-cache-{}", std::process::id()));
+        let engine = super::super::engine::engine(1024).expect("engine");
+        let path = directory.join(file_name(&engine, "00"));
+        component_in(&directory, &engine, EMPTY, "00").expect("compiles");
+        let good = std::fs::read(&path).expect("was cached");
+        assert!(load(&engine, &path).is_some());
+
+        let mut flipped = good.clone();
+        *flipped.last_mut().expect("not empty") ^= 1;
+        for bad in [&flipped[..], &good[..good.len() / 2], b"", b"junk"] {
+            std::fs::write(&path, bad).expect("write");
+            assert!(load(&engine, &path).is_none());
+            component_in(&directory, &engine, EMPTY, "00").expect("compiles again");
+            assert_eq!(std::fs::read(&path).expect("cached again"), good);
+        }
+        std::fs::remove_dir_all(&directory).expect("clean up");
+    }
+}

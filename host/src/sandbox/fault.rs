@@ -1,0 +1,268 @@
+//! What can go wrong in a plugin, told as plugin, version, digest, function, prompt, cause and cure.
+
+use std::fmt;
+
+use wasmtime::Trap;
+
+use crate::config::Limits;
+use crate::error::UserError;
+use crate::records::QuestionKind;
+
+use super::store::MemoryLimit;
+
+/// A call of a plugin that gave nothing usable. The plugin's other calls are not touched by it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub struct PluginFault {
+    /// The plugin's name, or its file where it could not even say its name.
+    pub plugin: String,
+    /// Its version, where known.
+    pub version: Option<String>,
+    /// Hex SHA-256 of its file.
+    pub sha256: String,
+    /// The function of the contract.
+    pub function: &'static str,
+    /// The prompt's id, where the call was about one.
+    pub prompt: Option<String>,
+    /// What happened.
+    #[source]
+    pub cause: Cause,
+}
+
+/// What happened in a call.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The plugin said itself that it cannot handle this input.
+    #[error("{message}")]
+    Fault {
+        /// Its words.
+        message: String,
+        /// Its cure.
+        hint: Option<String>,
+    },
+    /// Endless loop, or too much work.
+    #[error("ran out of fuel ({} units, about as many instructions)", grouped(*.limit))]
+    OutOfFuel {
+        /// Units a call may use.
+        limit: u64,
+    },
+    /// The backstop behind fuel.
+    #[error("ran for more than {limit} s")]
+    OutOfTime {
+        /// Seconds a call may take.
+        limit: u64,
+    },
+    /// Too much linear memory.
+    #[error("ran out of memory: wanted {} MiB of at most {limit}", .wanted.div_ceil(1 << 20))]
+    OutOfMemory {
+        /// Bytes it asked for.
+        wanted: u64,
+        /// MiB it may have.
+        limit: u64,
+    },
+    /// The native stack.
+    #[error("overflowed its stack of {limit} KiB")]
+    StackOverflow {
+        /// KiB it may use.
+        limit: u64,
+    },
+    /// In Rust plugins: the stack inside linear memory.
+    #[error(
+        "touched memory out of bounds; in a Rust plugin this is a stack overflow, in others perhaps a stray pointer"
+    )]
+    OutOfBounds,
+    /// A panic or an abort.
+    #[error("panicked{}", .message.as_ref().map_or(" without a message".to_owned(), |m| format!(": {m}")))]
+    Panic {
+        /// What the panic hook logged.
+        message: Option<String>,
+    },
+    /// Any other trap.
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// Its result, or a log line, was larger than it may be.
+    #[error("handed over more than {limit} MiB at once")]
+    OutputTooLarge {
+        /// MiB that may cross at once.
+        limit: u64,
+    },
+    /// Its result does not have the contract's form.
+    #[error("returned something unreadable: {0}")]
+    Unreadable(String),
+    /// Its result breaks a rule of the contract.
+    #[error("{0}")]
+    BadOutput(String),
+    /// It asked what the config does not let it ask.
+    #[error("asked a question of kind `{0}`, which the config does not grant it")]
+    NotGranted(&'static str),
+    /// It asked what it does not declare.
+    #[error("asked a question of kind `{0}`, which its description does not declare")]
+    NotDeclared(&'static str),
+    /// It never comes to an end.
+    #[error("asked another round of questions after {limit} rounds")]
+    TooManyRounds {
+        /// Rounds it may ask for a sample.
+        limit: u32,
+    },
+    /// It asks too much at once.
+    #[error("asked {asked} questions in one round; at most {limit} are allowed")]
+    TooManyQuestions {
+        /// Its questions.
+        asked: usize,
+        /// Questions it may ask in a round.
+        limit: usize,
+    },
+    /// The host failed, not the plugin.
+    #[error("could not be called: {0}")]
+    Host(String),
+}
+
+impl PluginFault {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        let own = "this is a defect of the plugin; `on_fault = \"skip\"` leaves such samples out";
+        match &self.cause {
+            Cause::Fault { hint: Some(hint), .. } => hint.clone(),
+            Cause::Fault { hint: None, .. } | Cause::OutOfBounds => {
+                "`on_fault = \"skip\"` leaves such samples out".to_owned()
+            }
+            Cause::OutOfFuel { .. } => "an endless loop in the plugin? If not, raise `limits.fuel`".to_owned(),
+            Cause::OutOfTime { .. } => "a busy machine, or a slow plugin; raise `limits.seconds`".to_owned(),
+            Cause::OutOfMemory { .. } => "raise `limits.memory_mib`, or give the plugin less at once".to_owned(),
+            Cause::StackOverflow { .. } => "endless recursion in the plugin? If not, raise `limits.stack_kib`".to_owned(),
+            Cause::OutputTooLarge { .. } => "raise `limits.output_mib`, or have the plugin return less".to_owned(),
+            Cause::Panic { .. } => {
+                "this is a defect of the plugin; run this sample natively under `cargo test` to debug it, or leave such samples out with `on_fault = \"skip\"`".to_owned()
+            }
+            Cause::Trap(_) | Cause::Unreadable(_) | Cause::BadOutput(_) | Cause::NotDeclared(_) => own.to_owned(),
+            Cause::NotGranted(kind) => format!("if it may, add \"{kind}\" to the scorer's `grant`"),
+            Cause::TooManyRounds { .. } => "does the plugin ever answer? If so, raise `limits.rounds`".to_owned(),
+            Cause::TooManyQuestions { .. } => "raise `limits.questions`, or have the plugin ask in several rounds".to_owned(),
+            Cause::Host(_) => "try again; if it stays, this is a defect of udasa".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for PluginFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "plugin `{}`", self.plugin)?;
+        if let Some(version) = &self.version {
+            write!(f, " {version}")?;
+        }
+        let digest = self.sha256.get(..12).unwrap_or(&self.sha256);
+        write!(f, " ({digest}): `{}` failed", self.function)?;
+        if let Some(prompt) = &self.prompt {
+            write!(f, " on prompt `{prompt}`")?;
+        }
+        write!(f, ": {}", self.cause)
+    }
+}
+
+impl From<PluginFault> for UserError {
+    fn from(fault: PluginFault) -> Self {
+        UserError::new(fault.to_string()).hint(fault.hint())
+    }
+}
+
+/// The name under which a kind is granted in the config.
+pub fn kind_name(kind: QuestionKind) -> &'static str {
+    match kind {
+        QuestionKind::Embed => "embed",
+        QuestionKind::Entail => "entail",
+        QuestionKind::Choose => "choose",
+        QuestionKind::Likelihood => "likelihood",
+        QuestionKind::Complete => "complete",
+    }
+}
+
+/// Why wasmtime ended a call. `logged` is the last error line of that call.
+pub(super) fn classify(error: &wasmtime::Error, limits: &Limits, logged: Option<String>) -> Cause {
+    if let Some(MemoryLimit { wanted }) = error.downcast_ref() {
+        return Cause::OutOfMemory {
+            wanted: *wanted as u64,
+            limit: limits.memory_mib,
+        };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Cause::OutOfFuel { limit: limits.fuel },
+        Some(Trap::Interrupt) => Cause::OutOfTime {
+            limit: limits.seconds,
+        },
+        Some(Trap::StackOverflow) => Cause::StackOverflow {
+            limit: limits.stack_kib,
+        },
+        Some(Trap::MemoryOutOfBounds) => Cause::OutOfBounds,
+        // What Rust's abort compiles to.
+        Some(Trap::UnreachableCodeReached) => Cause::Panic { message: logged },
+        Some(
+            trap @ (Trap::StringOutOfBounds
+            | Trap::ListOutOfBounds
+            | Trap::InvalidChar
+            | Trap::InvalidDiscriminant
+            | Trap::UnalignedPointer),
+        ) => Cause::Unreadable(trap_text(*trap)),
+        Some(trap) => Cause::Trap(trap_text(*trap)),
+        None => unreadable(error, limits),
+    }
+}
+
+fn trap_text(trap: Trap) -> String {
+    trap.to_string()
+        .trim_start_matches("wasm trap: ")
+        .to_owned()
+}
+
+/// wasmtime keeps the type of its "too much data" error private, so its text decides here. It decides nothing but the
+/// wording: the call has failed in any case.
+fn unreadable(error: &wasmtime::Error, limits: &Limits) -> Cause {
+    let text = error.root_cause().to_string();
+    if text.contains("fuel allocated for hostcalls") {
+        Cause::OutputTooLarge {
+            limit: limits.output_mib,
+        }
+    } else {
+        Cause::Unreadable(text)
+    }
+}
+
+/// 10000000 → 10,000,000
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_names_plugin_version_digest_function_prompt_and_cause() {
+        let fault = PluginFault {
+            plugin: "value".to_owned(),
+            version: Some("0.1.0".to_owned()),
+            sha256: "0123456789abcdef".to_owned(),
+            function: "score",
+            prompt: Some("p1".to_owned()),
+            cause: Cause::OutOfFuel { limit: 10_000_000 },
+        };
+        assert_eq!(
+            fault.to_string(),
+            "plugin `value` 0.1.0 (0123456789ab): `score` failed on prompt `p1`: ran out of fuel (10,000,000 units, about as many instructions)"
+        );
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1000), "1,000");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+}

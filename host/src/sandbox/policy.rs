@@ -1,0 +1,214 @@
+//! A staging policy, ready to be called: a pure function from the pairs and the stages so far to the next stage.
+
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
+
+use crate::config;
+use crate::error::UserError;
+use crate::records::{Dimension, Overrides, Pair, PastStage, Stage};
+
+use super::bindings::staging as bindings;
+use super::bindings::staging::exports::udasa::plugin::staging_api as api;
+use super::check;
+use super::directory::{Description, PluginFile, Problem};
+use super::fault::{Cause, PluginFault};
+use super::log::LogLine;
+use super::pool::{Identity, Pool, Usage, World};
+use super::store::State;
+
+/// A policy that has given out this many stages will never stop.
+const MOST_STAGES: usize = 1000;
+
+impl World for bindings::StagingPolicy {
+    type Pre = bindings::StagingPolicyPre<State>;
+
+    fn prepare(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre> {
+        Self::Pre::new(pre)
+    }
+
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self> {
+        pre.instantiate(store)
+    }
+}
+
+/// A plugin with its settings and limits.
+pub struct StagingPolicy {
+    settings: String,
+    pool: Pool<bindings::StagingPolicy>,
+}
+
+impl StagingPolicy {
+    /// The plugin under `limits`. The settings have not been checked yet.
+    pub(super) fn new(
+        file: &PluginFile,
+        settings: String,
+        limits: &config::Limits,
+    ) -> anyhow::Result<Self> {
+        let (engine, component) = file.code(limits.stack_kib)?;
+        let pool = Pool::new(&engine, &component, file.identity(), limits)
+            .map_err(|e| file.does_not_link(&e))?;
+        let again = describe_with(&pool).map_err(UserError::from)?;
+        file.must_still_be(&again)?;
+        Ok(Self { settings, pool })
+    }
+
+    /// The plugin's name.
+    pub fn name(&self) -> &str {
+        &self.pool.identity.plugin
+    }
+
+    /// Its settings, as the canonical JSON that the plugin gets: a key for what depends on them.
+    pub fn settings(&self) -> &str {
+        &self.settings
+    }
+
+    /// Hex SHA-256 of the plugin's file.
+    pub fn sha256(&self) -> &str {
+        &self.pool.identity.sha256
+    }
+
+    /// The stage after `history`, or none to stop. What comes back has been checked.
+    pub fn next_stage(
+        &self,
+        seed: u64,
+        pairs: &[Pair],
+        history: &[PastStage],
+    ) -> Result<Option<Stage>, PluginFault> {
+        let function = "next-stage";
+        let views: Vec<_> = pairs.iter().map(pair).collect();
+        let past: Vec<_> = history.iter().map(past_stage).collect();
+        let stage = self.pool.call(function, None, |world, store| {
+            let plugin = world.udasa_plugin_staging_api();
+            let returned = plugin.call_next_stage(store, &self.settings, seed, &views, &past)?;
+            Ok(returned.map_err(|fault| Cause::Fault {
+                message: fault.message,
+                hint: fault.hint,
+            }))
+        })?;
+        let Some(stage) = stage.map(stage_record) else {
+            return Ok(None);
+        };
+        let checked = if history.len() >= MOST_STAGES {
+            Err(Cause::BadOutput(format!(
+                "made another stage after {MOST_STAGES}"
+            )))
+        } else {
+            check::stage(&stage, pairs.len())
+        };
+        checked.map_err(|cause| self.pool.fault(function, None, cause))?;
+        Ok(Some(stage))
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Usage {
+        self.pool.usage()
+    }
+
+    /// The lines it has logged, and how many more were dropped.
+    pub fn log(&self) -> (Vec<LogLine>, u64) {
+        (self.pool.log.lines(), self.pool.log.dropped())
+    }
+
+    /// Everything that the plugin finds wrong with its settings.
+    pub(super) fn problems(&self) -> Result<Vec<Problem>, PluginFault> {
+        self.pool.call("check-settings", None, |world, store| {
+            let plugin = world.udasa_plugin_staging_api();
+            let problems = plugin.call_check_settings(store, &self.settings)?;
+            let problems = problems.into_iter().map(|p| Problem {
+                path: p.path,
+                message: p.message,
+            });
+            Ok(Ok(problems.collect()))
+        })
+    }
+}
+
+/// Asks a staging policy who it is.
+pub(super) fn describe(
+    engine: &Engine,
+    component: &wasmtime::component::Component,
+    identity: Identity,
+    limits: &config::Limits,
+) -> wasmtime::Result<Result<Description, PluginFault>> {
+    Ok(describe_with(&Pool::new(
+        engine, component, identity, limits,
+    )?))
+}
+
+fn describe_with(pool: &Pool<bindings::StagingPolicy>) -> Result<Description, PluginFault> {
+    pool.call("describe", None, |world, store| {
+        let it = world.udasa_plugin_staging_api().call_describe(store)?;
+        Ok(Description::checked(
+            it.name,
+            it.version,
+            it.summary,
+            None,
+            Vec::new(),
+            &it.settings_schema,
+        ))
+    })
+}
+
+fn pair(pair: &Pair) -> api::Pair {
+    let gap = |dimension| {
+        let [chosen, rejected] = pair.dimensions.get(&dimension)?;
+        Some(rejected - chosen)
+    };
+    api::Pair {
+        id: pair.id.clone(),
+        group: pair.group.clone(),
+        gap: pair.gap,
+        chosen_uncertainty: 1.0 - pair.chosen_rating,
+        rejected_uncertainty: 1.0 - pair.rejected_rating,
+        gap_semantic: gap(Dimension::Semantic),
+        gap_factual: gap(Dimension::Factual),
+        gap_value: gap(Dimension::Value),
+        chosen_tokens: tokens(&pair.chosen_token_ids),
+        rejected_tokens: tokens(&pair.rejected_token_ids),
+    }
+}
+
+fn tokens(ids: &[u32]) -> u32 {
+    u32::try_from(ids.len()).unwrap_or(u32::MAX)
+}
+
+fn past_stage(past: &PastStage) -> api::PastStage {
+    api::PastStage {
+        name: past.name.clone(),
+        pairs: past.pairs.clone(),
+        outcome: past.outcome.as_ref().map(|outcome| api::Outcome {
+            loss: outcome.loss,
+            reward_accuracy: outcome.reward_accuracy,
+            margin: outcome.margin,
+            kl_to_initial: outcome.kl_to_initial,
+            chosen_logprob_change: outcome.chosen_logprob_change,
+            evaluation: outcome
+                .evaluation
+                .iter()
+                .map(|(name, value)| api::Measure {
+                    name: name.clone(),
+                    value: *value,
+                })
+                .collect(),
+        }),
+    }
+}
+
+fn stage_record(stage: api::Stage) -> Stage {
+    let set = stage.overrides;
+    Stage {
+        name: stage.name,
+        pairs: stage.pairs,
+        overrides: Overrides {
+            epochs: set.epochs,
+            beta: set.beta,
+            learning_rate_scale: set.learning_rate_scale,
+            label_smoothing: set.label_smoothing,
+            nll_weight: set.nll_weight,
+            loss: set.loss,
+        },
+        refresh_reference: stage.refresh_reference,
+        resample: stage.resample,
+        reason: stage.reason,
+    }
+}

@@ -1,0 +1,189 @@
+//! A scorer, ready to be called: a pure function from a sample and the answers so far to questions or scores.
+
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
+
+use crate::config;
+use crate::error::UserError;
+use crate::records::{Answer, Dimension, Question, QuestionKind, Sample, Score};
+
+use super::bindings::scorer as bindings;
+use super::bindings::scorer::exports::udasa::plugin::scorer_api as api;
+use super::directory::{Description, PluginFile, Problem};
+use super::fault::{Cause, PluginFault};
+use super::log::LogLine;
+use super::pool::{Identity, Pool, Usage, World};
+use super::store::State;
+use super::{check, convert};
+
+impl World for bindings::Scorer {
+    type Pre = bindings::ScorerPre<State>;
+
+    fn prepare(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre> {
+        Self::Pre::new(pre)
+    }
+
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self> {
+        pre.instantiate(store)
+    }
+}
+
+/// What a scorer wants next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Answers to these; then call again, with them as one more round.
+    Ask(Vec<Question>),
+    /// Nothing more: one score per response.
+    Done(Vec<Score>),
+}
+
+/// A plugin with its settings, grants and limits. Calls from several threads run side by side; what one returns depends on
+/// its arguments alone.
+pub struct Scorer {
+    name: String,
+    dimension: Dimension,
+    asks: Vec<QuestionKind>,
+    grant: Vec<QuestionKind>,
+    settings: String,
+    pool: Pool<bindings::Scorer>,
+}
+
+impl Scorer {
+    /// The plugin as `config` wants it. The settings have not been checked yet.
+    pub(super) fn new(
+        file: &PluginFile,
+        config: &config::Scorer,
+        settings: String,
+        limits: &config::Limits,
+    ) -> anyhow::Result<Self> {
+        let (engine, component) = file.code(limits.stack_kib)?;
+        let pool = Pool::new(&engine, &component, file.identity(), limits)
+            .map_err(|e| file.does_not_link(&e))?;
+        let scorer = Self {
+            name: config.name.clone().unwrap_or_else(|| config.plugin.clone()),
+            dimension: file.description.dimension.unwrap_or(Dimension::Semantic),
+            asks: file.description.asks.clone(),
+            grant: config.grant.clone(),
+            settings,
+            pool,
+        };
+        let again = describe_with(&scorer.pool).map_err(UserError::from)?;
+        file.must_still_be(&again)?;
+        Ok(scorer)
+    }
+
+    /// Its name in the config, the records and the report.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it measures.
+    pub fn dimension(&self) -> Dimension {
+        self.dimension
+    }
+
+    /// Its settings, as the canonical JSON that the plugin gets: a key for what depends on them.
+    pub fn settings(&self) -> &str {
+        &self.settings
+    }
+
+    /// Hex SHA-256 of the plugin's file.
+    pub fn sha256(&self) -> &str {
+        &self.pool.identity.sha256
+    }
+
+    /// One step for `sample`; `rounds` are the answers to all its earlier questions. What comes back has been checked.
+    pub fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, PluginFault> {
+        let returned = convert::sample(sample, |view| {
+            convert::rounds(rounds, |rounds| {
+                self.pool.call("score", Some(&sample.id), |world, store| {
+                    let plugin = world.udasa_plugin_scorer_api();
+                    let returned = plugin.call_score(store, &self.settings, view, rounds)?;
+                    Ok(returned.map_err(|fault| Cause::Fault {
+                        message: fault.message,
+                        hint: fault.hint,
+                    }))
+                })
+            })
+        })?;
+        self.checked(returned, sample, rounds.len())
+            .map_err(|cause| self.pool.fault("score", Some(&sample.id), cause))
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Usage {
+        self.pool.usage()
+    }
+
+    /// The lines it has logged, and how many more were dropped.
+    pub fn log(&self) -> (Vec<LogLine>, u64) {
+        (self.pool.log.lines(), self.pool.log.dropped())
+    }
+
+    fn checked(&self, step: api::Step, sample: &Sample, rounds: usize) -> Result<Step, Cause> {
+        match step {
+            api::Step::Ask(questions) => {
+                let questions: Vec<_> = questions.into_iter().map(convert::question).collect();
+                let limits = &self.pool.limits;
+                check::questions(&questions, rounds, &self.asks, &self.grant, limits)?;
+                Ok(Step::Ask(questions))
+            }
+            api::Step::Done(scores) => {
+                let scores = scores
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, score)| {
+                        let notes = convert::notes(score.notes).map_err(|name| {
+                            Cause::BadOutput(format!("gave response {i} the note `{name}` twice"))
+                        })?;
+                        Ok(Score {
+                            uncertainty: score.uncertainty,
+                            notes,
+                        })
+                    })
+                    .collect::<Result<Vec<_>, _>>()?;
+                check::scores(&scores, sample.responses.len())?;
+                Ok(Step::Done(scores))
+            }
+        }
+    }
+
+    /// Everything that the plugin finds wrong with its settings.
+    pub(super) fn problems(&self) -> Result<Vec<Problem>, PluginFault> {
+        self.pool.call("check-settings", None, |world, store| {
+            let plugin = world.udasa_plugin_scorer_api();
+            let problems = plugin.call_check_settings(store, &self.settings)?;
+            let problems = problems.into_iter().map(|p| Problem {
+                path: p.path,
+                message: p.message,
+            });
+            Ok(Ok(problems.collect()))
+        })
+    }
+}
+
+/// Asks a scorer who it is.
+pub(super) fn describe(
+    engine: &Engine,
+    component: &wasmtime::component::Component,
+    identity: Identity,
+    limits: &config::Limits,
+) -> wasmtime::Result<Result<Description, PluginFault>> {
+    Ok(describe_with(&Pool::new(
+        engine, component, identity, limits,
+    )?))
+}
+
+fn describe_with(pool: &Pool<bindings::Scorer>) -> Result<Description, PluginFault> {
+    pool.call("describe", None, |world, store| {
+        let it = world.udasa_plugin_scorer_api().call_describe(store)?;
+        Ok(Description::checked(
+            it.name,
+            it.version,
+            it.summary,
+            Some(convert::dimension(it.dimension)),
+            it.asks.into_iter().map(convert::question_kind).collect(),
+            &it.settings_schema,
+        ))
+    })
+}
