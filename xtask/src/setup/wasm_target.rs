@@ -108,7 +108,7 @@ fn unpack(places: &Places, home: &Path) -> Result<PathBuf> {
     }
     disk::require(&[Need::new(home, 1500, "the wasm compiler")])?;
     say(
-        "unpacking Debian's Rust compiler for wasm (about 120 MB to fetch) and building its standard library; about 2 minutes, once",
+        "unpacking Debian's Rust compiler for wasm (about 150 MB to fetch) and building its standard library; about 2 minutes, once",
     );
     if home.exists() {
         fs::remove_dir_all(home)

@@ -8,7 +8,8 @@ mkdir -p apt/state/lists/partial apt/cache/archives/partial debs root bin std/sr
 
 # The system's own lists may be old, and only root may renew them: these are ours.
 set -- -q -o Dir::State="$WASM_HOME/apt/state" -o Dir::State::status=/var/lib/dpkg/status \
-  -o Dir::Cache="$WASM_HOME/apt/cache" -o Acquire::Languages=none -o Debug::NoLocking=1
+  -o Dir::Cache="$WASM_HOME/apt/cache" -o Acquire::Languages=none \
+  -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o Debug::NoLocking=1
 if [ "$(id -u)" = 0 ]; then set -- "$@" -o APT::Sandbox::User=root; fi
 apt-get "$@" update || exit 3
 # It also succeeds when it has fetched nothing.
@@ -59,6 +60,6 @@ END
 mkdir -p "$usr/lib/rustlib/$target/lib"
 cp std/target/"$target"/release/deps/*.rlib "$usr/lib/rustlib/$target/lib/"
 rm -f "$usr/lib/rustlib/$target/lib/libstandard_library"*
-rm -rf apt debs std
+rm -rf apt debs std root/usr/src "$usr/lib/rustlib/src"
 echo "$linker" >linker
 bin/rustc -V
