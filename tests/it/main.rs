@@ -2,4 +2,7 @@
 
 mod support;
 
+mod cli;
+mod data;
+mod sandbox;
 mod smoke;
