@@ -7,10 +7,7 @@ fn main() {
         let lib = std::path::Path::new(&lib);
         // The wheel's libtorch_cpu.so may be a link; its libraries lie beside the real file.
         let real = lib.join("libtorch_cpu.so").canonicalize().ok();
-        let dir = real
-            .as_deref()
-            .and_then(std::path::Path::parent)
-            .unwrap_or(lib);
+        let dir = real.as_deref().and_then(std::path::Path::parent).unwrap_or(lib);
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display());
     }
 }

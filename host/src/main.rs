@@ -1,1 +1,13 @@
-fn main() {}
+//! The program: read the command line, do what it says, report how it went.
+
+use std::process::ExitCode;
+
+use udasa::cli;
+
+fn main() -> ExitCode {
+    cli::report_panics();
+    match cli::parse().and_then(cli::execute) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::report(&error),
+    }
+}

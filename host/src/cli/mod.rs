@@ -1,1 +1,86 @@
-//! The cli room.
+//! The command line: what may be typed ([`arguments`]), what each command does, and how failures are shown ([`failure`]).
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 the user's input, 2 ours.
+
+mod arguments;
+mod failure;
+
+use std::io::Write;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+pub use arguments::Arguments;
+pub use failure::{report, report_panics};
+
+use crate::config::{self, World};
+use crate::error::UserError;
+use crate::run::{self, Room};
+use crate::{explain, mini_world, plugin};
+use arguments::{Command, PluginCommand, plugin_directory};
+
+/// Reads the command line. Help and version are printed and end the program here; so do usage errors, with exit code 1.
+pub fn parse() -> Result<Arguments> {
+    Arguments::try_parse().map_err(|error| {
+        let code = i32::from(error.use_stderr());
+        // Nothing is left to do where even this cannot be written.
+        let _ = error.print();
+        std::process::exit(code);
+    })
+}
+
+/// Does what the command line says.
+pub fn execute(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        Command::Run(options) => run::run(&options.options()),
+        Command::Plan(options) => print(&run::plan(&options.options())?),
+        Command::Sft(room) => run::run(&room.until(Room::Sft)),
+        Command::Generate(room) => run::run(&room.until(Room::Generate)),
+        Command::Score(room) => run::run(&room.until(Room::Score)),
+        Command::Pair(room) => run::run(&room.until(Room::Pair)),
+        Command::Stage(room) => run::run(&room.until(Room::Stage)),
+        Command::Train(room) => run::run(&room.until(Room::Train)),
+        Command::Evaluate(room) => run::run(&room.until(Room::Evaluate)),
+        Command::Report(room) => run::report(&room.until(Room::Report)),
+        Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
+        Command::Plugin(command) => execute_plugin(command),
+        Command::Bench { name, json } => bench(&name, json),
+        Command::ConfigReference => print(&config::config_reference()),
+        Command::MiniWorld { folder, seed } => {
+            let world = World::default();
+            mini_world::write(&folder, seed, world.documents, world.prompts).map(drop)
+        }
+    }
+}
+
+fn execute_plugin(command: PluginCommand) -> Result<()> {
+    match command {
+        PluginCommand::Build { crates, out } => plugin::build(&crates, &out).map(drop),
+        PluginCommand::List { plugins, json } => {
+            let Some(plugins) = plugin_directory(plugins) else {
+                return Err(UserError::new("there is no plugin directory")
+                    .hint("give one with --plugins DIR, or set UDASA_PLUGINS")
+                    .into());
+            };
+            plugin::list(&plugins, json)
+        }
+        PluginCommand::Inspect { file, json } => plugin::inspect(&file, json),
+    }
+}
+
+/// No benchmark is wired yet.
+fn bench(name: &str, _json: bool) -> Result<()> {
+    Err(UserError::new(format!("there is no benchmark `{name}`"))
+        .hint("there are none in this version")
+        .into())
+}
+
+/// Data to stdout. A closed pipe (`udasa plan … | head`) is the reader's wish, not an error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("writing to stdout")
+        }
+        _ => Ok(()),
+    }
+}

@@ -78,6 +78,17 @@ pub struct World {
     pub prompts: usize,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            kind: WorldKind::Mini,
+            seed: None,
+            documents: world_documents(),
+            prompts: world_prompts(),
+        }
+    }
+}
+
 /// The worlds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -169,22 +180,30 @@ pub struct Part {
 }
 
 /// The model to align.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
     /// A Hugging Face model folder. Left out only where `[sft.model]` describes a new one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// `cpu`, `cuda`, or `auto`: CUDA where its libraries and a device are found.
-    #[serde(default)]
     pub device: DeviceChoice,
     /// Of weights and activations.
-    #[serde(default)]
     pub dtype: Dtype,
     /// CPU threads of libtorch; 0 leaves it to libtorch. More than one can change the last bits of sums.
-    #[serde(default = "one")]
     #[schemars(range(max = 1024))]
     pub threads: usize,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        Self {
+            path: None,
+            device: DeviceChoice::Auto,
+            dtype: Dtype::F32,
+            threads: 1,
+        }
+    }
 }
 
 /// Where the model runs.
@@ -323,6 +342,12 @@ pub struct Generate {
     /// Responses made elsewhere, read instead of sampling: JSONL with `prompt` and `responses` (texts, or objects with `text`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// The field of `from` that holds the prompt, or a dotted path to it; `prompt`, else `question`, where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_field: Option<String>,
+    /// The field of `from` that holds the list of responses, or a dotted path such as `generations.text`; `responses` where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responses_field: Option<String>,
     /// Responses per prompt (N).
     #[schemars(range(min = 2, max = 1024))]
     pub responses: usize,
@@ -346,6 +371,8 @@ impl Default for Generate {
     fn default() -> Self {
         Self {
             from: None,
+            prompt_field: None,
+            responses_field: None,
             responses: 8,
             temperature: 1.0,
             top_k: 0,
@@ -380,6 +407,7 @@ pub struct Scorer {
     pub on_fault: OnFault,
     /// Hex SHA-256 that the plugin's file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
 }
 
@@ -501,6 +529,7 @@ pub struct StageSection {
     pub settings: BTreeMap<String, serde_json::Value>,
     /// Hex SHA-256 that the plugin's file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
 }
 
@@ -730,9 +759,6 @@ impl Default for Limits {
     }
 }
 
-fn one() -> usize {
-    1
-}
 fn one_f() -> f64 {
     1.0
 }

@@ -1,1 +1,167 @@
-//! The model.
+//! The model: weights, forward pass, tokenizer, chat template, sampler and optimizer. The only module that touches tch.
+//!
+//! Comes in: a Hugging Face model folder. Goes out: token ids, log-probabilities and entropies, new model folders. It knows nothing of
+//! uncertainty, pairs or plugins.
+
+mod adamw;
+mod decoder;
+mod device;
+mod logprobs;
+pub mod lora;
+mod sampler;
+mod spec;
+mod text;
+mod trainer;
+pub mod tree;
+mod weights;
+
+#[cfg(test)]
+pub mod golden_tests;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+use adamw::AdamW;
+pub use decoder::Decoder;
+
+pub use sampler::{Request, Sampled, Sampling};
+pub use spec::{Family, Spec};
+pub use text::Text;
+pub use trainer::Trainer;
+use weights::Weights;
+
+use crate::config::{Lora, ModelSection};
+use crate::error::UserError;
+
+/// Files that go with a model unchanged when it is saved elsewhere.
+const COMPANIONS: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+];
+
+/// A causal language model with its tokenizer.
+pub struct Model {
+    /// Parameters and forward pass.
+    pub decoder: Decoder,
+    /// Tokenizer and template.
+    pub text: Text,
+    /// Every id that ends a response.
+    pub eos: Vec<u32>,
+    /// Where it lives.
+    pub device: Device,
+    /// Of its weights.
+    pub kind: Kind,
+    /// The `config.json` it is saved with.
+    config: Value,
+}
+
+impl Model {
+    /// Loads a model folder.
+    pub fn load(dir: &Path, section: &ModelSection) -> Result<Self> {
+        if !dir.is_dir() {
+            return Err(UserError::new(format!("the model folder {} does not exist", dir.display()))
+                .hint("model.path names a folder with config.json, model.safetensors and tokenizer.json")
+                .into());
+        }
+        let device = device::prepare(section.device, section.threads)?;
+        let kind = device::kind(section.dtype);
+        let spec = Spec::read(dir)?;
+        let mut weights = Weights::open(dir, device, kind)?;
+        let decoder =
+            Decoder::load(spec, &mut weights, device).with_context(|| format!("loading {}", dir.display()))?;
+        let text = Text::load(dir)?;
+        let config: Value = serde_json::from_str(&std::fs::read_to_string(dir.join("config.json"))?)?;
+        let eos = eos_ids(dir, &config, &text)?;
+        Ok(Self { decoder, text, eos, device, kind, config })
+    }
+
+    /// A new model with random weights, for a tokenizer that lies in `dir`. `draw` yields standard normals.
+    pub fn random(spec: Spec, dir: &Path, section: &ModelSection, draw: impl FnMut() -> f32) -> Result<Self> {
+        let device = device::prepare(section.device, section.threads)?;
+        let text = Text::load(dir)?;
+        let eos: Vec<u32> = text.eos_id().into_iter().collect();
+        if eos.is_empty() {
+            return Err(UserError::new(format!("the tokenizer in {} names no eos_token", dir.display())).into());
+        }
+        let config = spec.to_config(&eos, None, "float32");
+        let decoder = Decoder::random(spec, device, draw);
+        Ok(Self { decoder, text, eos, device, kind: Kind::Float, config })
+    }
+
+    /// Writes a folder that transformers loads; the tokenizer's files are copied from `companions`.
+    pub fn save(&self, dir: &Path, companions: &Path) -> Result<()> {
+        std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        for name in COMPANIONS {
+            let from = companions.join(name);
+            if from.exists() && companions != dir {
+                std::fs::copy(&from, dir.join(name)).with_context(|| format!("copying {}", from.display()))?;
+            }
+        }
+        let mut config = self.config.clone();
+        let dtype = if self.kind == Kind::BFloat16 { "bfloat16" } else { "float32" };
+        for key in ["dtype", "torch_dtype"] {
+            if config.get(key).is_some() {
+                config[key] = dtype.into();
+            }
+        }
+        let path = dir.join("config.json");
+        std::fs::write(&path, serde_json::to_string_pretty(&config)?)
+            .with_context(|| format!("writing {}", path.display()))?;
+        weights::save(&dir.join("model.safetensors"), &self.decoder.parameters())
+    }
+
+    /// Places a new, idle adapter. `draw` yields uniform numbers in [0, 1).
+    pub fn attach_new(&mut self, lora: &Lora, draw: impl FnMut() -> f32) -> Result<()> {
+        self.decoder.attach(&mut lora::New { lora, device: self.device, kind: Kind::Float, draw })?;
+        if self.decoder.adapter().is_empty() {
+            return Err(UserError::new(format!("train.lora.targets = {:?} names no layer of the model", lora.targets))
+                .hint("the layers are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj")
+                .into());
+        }
+        Ok(())
+    }
+
+    /// Places an adapter that PEFT or we wrote.
+    pub fn attach_saved(&mut self, dir: &Path) -> Result<()> {
+        let mut saved = lora::Saved::open(dir, self.device, self.kind)?;
+        self.decoder.attach(&mut saved)?;
+        saved.finish().with_context(|| format!("reading {}", dir.display()))
+    }
+
+    /// What training changes: the adapter where there is one, else every parameter.
+    pub fn trainable(&self) -> Vec<Tensor> {
+        let adapter = self.decoder.adapter();
+        if adapter.is_empty() {
+            return self.decoder.parameters().into_iter().map(|(_, p)| p).collect();
+        }
+        adapter.iter().flat_map(|(_, low)| [low.a.shallow_clone(), low.b.shallow_clone()]).collect()
+    }
+}
+
+/// All ids that end a response: generation_config.json's, else config.json's, else the tokenizer's.
+fn eos_ids(dir: &Path, config: &Value, text: &Text) -> Result<Vec<u32>> {
+    let generation: Value = std::fs::read_to_string(dir.join("generation_config.json"))
+        .ok()
+        .and_then(|t| serde_json::from_str(&t).ok())
+        .unwrap_or(Value::Null);
+    let ids = |value: &Value| -> Vec<u32> {
+        let one = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
+        match value.get("eos_token_id") {
+            Some(Value::Array(list)) => list.iter().filter_map(one).collect(),
+            Some(v) => one(v).into_iter().collect(),
+            None => Vec::new(),
+        }
+    };
+    let found = [ids(&generation), ids(config), text.eos_id().into_iter().collect()];
+    found.into_iter().find(|list| !list.is_empty()).ok_or_else(|| {
+        UserError::new(format!("{} names no end-of-sequence token", dir.display()))
+            .hint("set eos_token_id in generation_config.json")
+            .into()
+    })
+}

@@ -1,1 +1,12 @@
-//! The train room.
+//! Trains the policy model on preference pairs, stage by stage.
+//!
+//! Comes in: pairs with token ids, a staging policy, the initial model. Goes out: `metrics.jsonl`, `training.json`, a checkpoint per stage,
+//! and `model/` or `adapter/`. A stage is the grain of resume: optimizer and schedule start fresh in each, so a run resumed from the last
+//! stage's checkpoint equals an unbroken one. It samples nothing and scores nothing.
+
+mod loss;
+mod room;
+mod stage_training;
+
+pub use loss::{LossSettings, PairLogps, PairLoss, pair_loss};
+pub use room::{TrainedStage, Training, load_trained, read_trained, room};

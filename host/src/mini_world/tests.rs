@@ -1,0 +1,1 @@
+//! The written world as its readers see it.

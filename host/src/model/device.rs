@@ -1,0 +1,63 @@
+//! Where tensors live: opens the CUDA backend at run time, picks the device, sets the threads.
+//!
+//! The binary is linked to libtorch's CPU libraries only. `libtorch_cuda.so` registers its backend when it is opened before the
+//! first torch call; without it, or without a device, everything runs on the CPU. `unsafe` here: opening that one library.
+
+use std::sync::OnceLock;
+
+use anyhow::Result;
+use tch::{Device, Kind};
+
+use crate::config::{DeviceChoice, Dtype};
+use crate::error::UserError;
+
+/// Resolves the device; sets libtorch's threads (0 leaves them as they are). Call before any other torch call.
+pub fn prepare(choice: DeviceChoice, threads: usize) -> Result<Device> {
+    let device = match choice {
+        DeviceChoice::Cpu => Device::Cpu,
+        DeviceChoice::Auto | DeviceChoice::Cuda if cuda() => Device::Cuda(0),
+        DeviceChoice::Auto => Device::Cpu,
+        DeviceChoice::Cuda => {
+            return Err(UserError::new("model.device = \"cuda\", but no CUDA device can be used")
+                .hint("put the directory of libtorch_cuda.so on LD_LIBRARY_PATH, check `nvidia-smi`, or say device = \"cpu\"")
+                .into());
+        }
+    };
+    if threads > 0 {
+        tch::set_num_threads(i32::try_from(threads)?);
+    }
+    Ok(device)
+}
+
+/// torch's name for a configured dtype.
+pub fn kind(dtype: Dtype) -> Kind {
+    match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::Bf16 => Kind::BFloat16,
+    }
+}
+
+fn cuda() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| open_cuda() && tch::Cuda::is_available() && tch::Cuda::device_count() > 0)
+}
+
+#[cfg(unix)]
+fn open_cuda() -> bool {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // SAFETY: the library's initialisers run: they are libtorch's own, which register the CUDA backend and touch nothing of ours. It is
+    // found by bare name on the loader's path, which whoever starts the process controls anyway.
+    match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
+        Ok(library) => {
+            // Unloading a backend whose kernels are registered would leave dangling pointers.
+            std::mem::forget(library);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn open_cuda() -> bool {
+    false
+}

@@ -1,0 +1,195 @@
+//! The model against transformers, TRL and PEFT: golden numbers in `../shared/oracles`, made by `../shared/peers`.
+
+use std::path::{Path, PathBuf};
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::decoder::Input;
+use super::*;
+use crate::config::{DeviceChoice, Dtype};
+
+/// The folder of golden numbers; a test without it says so.
+pub fn oracles() -> Option<PathBuf> {
+    let root = std::env::var_os("UDASA_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    let dir = root.join("oracles");
+    if !dir.exists() {
+        eprintln!("skipped: {} does not exist", dir.display());
+        return None;
+    }
+    Some(dir)
+}
+
+pub fn section() -> ModelSection {
+    ModelSection { path: None, device: DeviceChoice::Cpu, dtype: Dtype::F32, threads: 1 }
+}
+
+fn decoder(dir: &Path, config: &str) -> Decoder {
+    let config: Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join(config)).expect("config")).expect("json");
+    let spec = Spec::from_config(&config).expect("a supported config");
+    let mut weights = Weights::open(dir, Device::Cpu, Kind::Float).expect("weights");
+    Decoder::load(spec, &mut weights, Device::Cpu).expect("a whole model")
+}
+
+fn golden(file: &Path, names: &[(&str, &[i64], Kind)]) -> Vec<Tensor> {
+    names
+        .iter()
+        .map(|(name, shape, kind)| {
+            let mut file = Weights::open_files(vec![file.to_owned()], Device::Cpu, *kind).expect("golden file");
+            file.take(name, shape).expect("golden tensor")
+        })
+        .collect()
+}
+
+/// Noise of a right f32 implementation is 2–8e-6 here; the smallest feature left out moves logits by 1.4e-3.
+const LOGIT_TOLERANCE: f64 = 5e-5;
+
+#[test]
+fn logits_and_greedy_tokens_equal_transformers_from_both_forms_of_the_config() {
+    let Some(oracles) = oracles() else { return };
+    for (name, config) in [
+        ("llama", "config.json"),
+        ("llama", "config_legacy.json"),
+        ("llama_sharded", "config.json"),
+        ("llama_bf16", "config.json"),
+    ] {
+        let dir = oracles.join("archs").join(name);
+        let decoder = decoder(&dir, config);
+        let tensors = golden(
+            &dir.join("golden.safetensors"),
+            &[
+                ("input_ids", &[2, 24], Kind::Int64),
+                ("attention_mask", &[2, 24], Kind::Int64),
+                ("position_ids", &[2, 24], Kind::Int64),
+                ("logits", &[2, 24, 384], Kind::Float),
+                ("greedy", &[2, 16], Kind::Int64),
+            ],
+        );
+        let [ids, attention, positions, logits, greedy] = &tensors[..] else { unreachable!() };
+        let causal = Tensor::ones([24, 24], (Kind::Bool, Device::Cpu)).tril(0);
+        let own = Tensor::eye(24, (Kind::Bool, Device::Cpu));
+        let mask = attention.to_kind(Kind::Bool).view([2, 1, 1, 24]).logical_and(&causal).logical_or(&own);
+        let ours = no_grad(|| {
+            let hidden = decoder.hidden(&Input { ids, positions, mask: Some(&mask), adapter: true });
+            decoder.logits(&hidden) * attention.unsqueeze(-1)
+        });
+        let error = (ours - logits).abs().max().double_value(&[]);
+        assert!(error <= LOGIT_TOLERANCE, "{name} {config}: |Δ| = {error:e}");
+
+        // Greedy continuation of the row without padding, and of the padded row without its padding.
+        for row in 0..2 {
+            let skip = 24 - attention.get(row).sum(Kind::Int64).int64_value(&[]);
+            let mut tokens: Vec<i64> = Vec::try_from(ids.get(row).narrow(0, skip, 24 - skip)).expect("ids");
+            let start = tokens.len();
+            for _ in 0..16 {
+                let n = tokens.len() as i64;
+                let ids = Tensor::from_slice(&tokens).view([1, n]);
+                let positions = Tensor::arange(n, (Kind::Int64, Device::Cpu)).view([1, n]);
+                let hidden =
+                    no_grad(|| decoder.hidden(&Input { ids: &ids, positions: &positions, mask: None, adapter: true }));
+                tokens.push(decoder.logits(&hidden.narrow(1, n - 1, 1)).argmax(-1, false).int64_value(&[0, 0]));
+            }
+            let expected: Vec<i64> = Vec::try_from(greedy.get(row)).expect("ids");
+            // After an end-of-sequence token transformers writes padding.
+            let until = expected.iter().position(|&id| id == 2).map_or(16, |at| at + 1);
+            assert_eq!(tokens[start..start + until], expected[..until], "{name} row {row}");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_that_peft_wrote_gives_pefts_logits_and_ours_reads_back() {
+    let Some(oracles) = oracles() else { return };
+    let dir = oracles.join("dpo");
+    let mut model = Model::load(&dir.join("initial"), &section()).expect("the initial model");
+    let tensors = golden(
+        &dir.join("fixed_input.safetensors"),
+        &[
+            ("input_ids", &[2, 24], Kind::Int64),
+            ("logits_initial", &[2, 24, 384], Kind::Float),
+            ("logits_lora_lr2e-3_final", &[2, 24, 384], Kind::Float),
+        ],
+    );
+    let [ids, initial, tuned] = &tensors[..] else { unreachable!() };
+    let positions = Tensor::arange(24, (Kind::Int64, Device::Cpu)).expand([2, 24], false);
+    let difference = |model: &Model, adapter: bool, golden: &Tensor| {
+        let hidden = no_grad(|| model.decoder.hidden(&Input { ids, positions: &positions, mask: None, adapter }));
+        (model.decoder.logits(&hidden) - golden).abs().max().double_value(&[])
+    };
+    model.attach_saved(&dir.join("lora_lr2e-3/adapter_final")).expect("PEFT's adapter");
+    assert!(difference(&model, true, tuned) <= LOGIT_TOLERANCE);
+    assert!(difference(&model, false, initial) <= LOGIT_TOLERANCE, "the adapter is off");
+
+    let saved = tempfile::tempdir().expect("a temporary folder");
+    let lora = Lora { rank: 8, alpha: 16.0, targets: vec!["q_proj".into()] };
+    lora::save(saved.path(), &lora, "initial", &model.decoder.adapter()).expect("saving");
+    let mut again = Model::load(&dir.join("initial"), &section()).expect("the initial model");
+    again.attach_saved(saved.path()).expect("our adapter");
+    assert!(difference(&again, true, tuned) <= LOGIT_TOLERANCE);
+}
+
+#[test]
+fn sampling_shares_the_prompt_and_records_what_a_plain_forward_pass_gives() {
+    let Some(oracles) = oracles() else { return };
+    let model = Model::load(&oracles.join("dpo/initial"), &section()).expect("the initial model");
+    let sampling = Sampling { temperature: 0.9, top_k: 0, top_p: 1.0, max_tokens: 12 };
+    let requests = [
+        Request { prompt: vec![65, 101, 318, 325], seeds: vec![[1; 32], [2; 32], [3; 32]] },
+        Request { prompt: vec![65, 101, 318, 325, 42, 237, 101], seeds: vec![[4; 32], [5; 32]] },
+    ];
+    let together = model.sample(&requests, &sampling).expect("samples");
+    for (request, responses) in requests.iter().zip(&together) {
+        // Alone, each prompt gives the same tokens: no other row has a say.
+        let alone = Request { prompt: request.prompt.clone(), seeds: request.seeds.clone() };
+        let alone = model.sample(&[alone], &sampling).expect("samples");
+        for (response, single) in responses.iter().zip(&alone[0]) {
+            assert_eq!(response.ids, single.ids);
+            let ids = [request.prompt.clone(), response.ids.clone()].concat();
+            let sequence = tree::Sequence { from: request.prompt.len(), ids };
+            let rows = tree::pack(std::slice::from_ref(&sequence), 1);
+            let plain = no_grad(|| model.score_rows(&rows, &[sequence], true)).expect("scores");
+            let plain: Vec<f32> = Vec::try_from(&plain.logprobs).expect("numbers");
+            for (a, b) in plain.iter().zip(&response.logprobs) {
+                // Two orders of summation in f32.
+                assert!((a - b).abs() < 2e-5, "{a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_packed_row_gives_the_log_probabilities_of_separate_passes() {
+    let Some(oracles) = oracles() else { return };
+    let model = Model::load(&oracles.join("dpo/initial"), &section()).expect("the initial model");
+    let sequences: Vec<tree::Sequence> = [
+        vec![5, 6, 7, 8, 9, 10],
+        vec![5, 6, 7, 8, 11],
+        vec![5, 6, 12, 13],
+        vec![200, 6, 7],
+        vec![5, 6, 7, 8, 9, 10, 30, 31],
+    ]
+    .map(|ids| tree::Sequence { ids, from: 2 })
+    .into();
+    let total = |rows: &[tree::Row], sequences: &[tree::Sequence]| -> Vec<f32> {
+        let scored = no_grad(|| model.score_rows(rows, sequences, true)).expect("scores");
+        Vec::try_from(&scored.sums(sequences.len())).expect("numbers")
+    };
+    let packed = total(&tree::pack(&sequences, 64), &sequences);
+    for (i, sequence) in sequences.iter().enumerate() {
+        let one = std::slice::from_ref(sequence);
+        let alone = total(&tree::pack(one, 64), one);
+        assert!((packed[i] - alone[0]).abs() < 1e-5, "{i}: {} {}", packed[i], alone[0]);
+    }
+}
+
+#[test]
+fn a_folder_with_a_missing_tensor_is_refused_by_its_name() {
+    let Some(oracles) = oracles() else { return };
+    let dir = oracles.join("archs/llama");
+    let mut weights = Weights::open(&dir, Device::Cpu, Kind::Float).expect("weights");
+    let error = weights.take("model.layers.9.mlp.up_proj.weight", &[1]).expect_err("no such layer");
+    assert!(error.to_string().contains("`model.layers.9.mlp.up_proj.weight`"));
+    let error = weights.take("model.norm.weight", &[65]).expect_err("wrong shape");
+    assert!(error.to_string().contains("[64]") && error.to_string().contains("[65]"), "{error}");
+}

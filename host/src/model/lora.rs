@@ -1,0 +1,147 @@
+//! Low-rank adapters (LoRA, Hu et al. 2021) in PEFT's layout: `W x + (alpha / r) B (A x)`.
+//!
+//! Read from and written to `adapter_config.json` and `adapter_model.safetensors`, so that PEFT loads ours and we load PEFT's.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+
+use super::weights::{self, Weights};
+use crate::config::Lora;
+use crate::error::UserError;
+
+/// The change to one layer.
+pub struct Low {
+    /// A `[r, in]`.
+    pub a: Tensor,
+    /// B `[out, r]`.
+    pub b: Tensor,
+    scale: f64,
+}
+
+impl Low {
+    /// `(alpha / r) B A x`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear::<Tensor>(&self.a, None).linear::<Tensor>(&self.b, None) * self.scale
+    }
+}
+
+/// Where the matrices of a layer come from.
+pub trait Adapter {
+    /// The change to the layer `name` (`model.layers.0.self_attn.q_proj`) of shape `[out, input]`; none where it is not adapted.
+    fn low(&mut self, name: &str, out: i64, input: i64) -> Result<Option<Low>>;
+}
+
+/// A new adapter: A uniform in ±1/√in (PEFT's Kaiming with a = √5), B zero, so that it changes nothing at first.
+pub struct New<'a, F> {
+    /// Rank, alpha and targets.
+    pub lora: &'a Lora,
+    /// Where it lives.
+    pub device: Device,
+    /// Of its matrices.
+    pub kind: Kind,
+    /// Uniform numbers in [0, 1).
+    pub draw: F,
+}
+
+impl<F: FnMut() -> f32> Adapter for New<'_, F> {
+    fn low(&mut self, name: &str, out: i64, input: i64) -> Result<Option<Low>> {
+        if !self.lora.targets.iter().any(|t| name.rsplit('.').next() == Some(t)) {
+            return Ok(None);
+        }
+        let rank = i64::try_from(self.lora.rank)?;
+        let bound = (1.0 / (input as f64).sqrt()) as f32;
+        let values: Vec<f32> = (0..rank * input).map(|_| ((self.draw)() * 2.0 - 1.0) * bound).collect();
+        Ok(Some(Low {
+            a: Tensor::from_slice(&values).view([rank, input]).to_device(self.device).to_kind(self.kind),
+            b: Tensor::zeros([out, rank], (self.kind, self.device)),
+            scale: self.lora.alpha / self.lora.rank as f64,
+        }))
+    }
+}
+
+/// An adapter folder that PEFT or we wrote.
+pub struct Saved {
+    weights: Weights,
+    rank: i64,
+    scale: f64,
+}
+
+impl Saved {
+    /// Opens the folder; features that change the mathematics beyond rank, alpha and targets are refused by name.
+    pub fn open(dir: &Path, device: Device, kind: Kind) -> Result<Self> {
+        let path = dir.join("adapter_config.json");
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| UserError::new(format!("cannot read {}: {e}", path.display())))?;
+        let config: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
+        for field in ["use_dora", "use_rslora", "lora_bias", "fan_in_fan_out"] {
+            if config.get(field).and_then(serde_json::Value::as_bool) == Some(true) {
+                return Err(UserError::new(format!("{}: `{field}` is not supported", path.display())).into());
+            }
+        }
+        let number = |key: &str| {
+            config.get(key).and_then(serde_json::Value::as_f64).filter(|v| *v > 0.0).ok_or_else(|| {
+                UserError::new(format!("{}: `{key}` is missing or not a positive number", path.display()))
+            })
+        };
+        let (rank, alpha) = (number("r")?, number("lora_alpha")?);
+        let weights = Weights::open_files(vec![dir.join("adapter_model.safetensors")], device, kind)?;
+        Ok(Self { weights, rank: rank as i64, scale: alpha / rank })
+    }
+
+    /// An error where the file held matrices of layers that the model does not have.
+    pub fn finish(&self) -> Result<()> {
+        self.weights.finish(|_| false)
+    }
+}
+
+impl Adapter for Saved {
+    fn low(&mut self, name: &str, out: i64, input: i64) -> Result<Option<Low>> {
+        let (a, b) = (peft_name(name, "A"), peft_name(name, "B"));
+        if !self.weights.has(&a) {
+            return Ok(None);
+        }
+        Ok(Some(Low {
+            a: self.weights.take(&a, &[self.rank, input])?,
+            b: self.weights.take(&b, &[out, self.rank])?,
+            scale: self.scale,
+        }))
+    }
+}
+
+/// Writes the adapter of a decoder.
+pub fn save(dir: &Path, lora: &Lora, base: &str, layers: &[(String, &Low)]) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+    let config = json!({
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": lora.targets,
+        "bias": "none",
+        "fan_in_fan_out": false,
+        "inference_mode": true,
+        "init_lora_weights": true,
+        "modules_to_save": null,
+        "use_dora": false,
+        "use_rslora": false,
+    });
+    let path = dir.join("adapter_config.json");
+    std::fs::write(&path, serde_json::to_string_pretty(&config)?)
+        .with_context(|| format!("writing {}", path.display()))?;
+    let mut tensors = Vec::new();
+    for (name, low) in layers {
+        tensors.push((peft_name(name, "A"), low.a.shallow_clone()));
+        tensors.push((peft_name(name, "B"), low.b.shallow_clone()));
+    }
+    weights::save(&dir.join("adapter_model.safetensors"), &tensors)
+}
+
+fn peft_name(layer: &str, which: &str) -> String {
+    format!("base_model.model.{layer}.lora_{which}.weight")
+}

@@ -1,0 +1,155 @@
+//! Text to token ids and back: the tokenizer, and the chat template that turns a dialogue into a prompt.
+//!
+//! Comes in: `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` (or the legacy field). Special-token text inside a
+//! message is still read as special tokens, as transformers does.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, Value as Jinja, context};
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+use crate::error::UserError;
+use crate::records::PromptText;
+
+/// A model's tokenizer and template.
+pub struct Text {
+    tokenizer: Tokenizer,
+    template: Option<Environment<'static>>,
+    bos: String,
+    eos: String,
+}
+
+const TEMPLATE: &str = "chat";
+
+impl Text {
+    /// Reads the folder's files.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join("tokenizer.json");
+        if !path.exists() {
+            return Err(UserError::new(format!("{} does not exist", path.display()))
+                .hint("only fast tokenizers are read: AutoTokenizer.from_pretrained(…).save_pretrained(…) writes tokenizer.json")
+                .into());
+        }
+        let tokenizer = Tokenizer::from_file(&path)
+            .map_err(|e| UserError::new(format!("{} cannot be read: {e}", path.display())))?;
+        let config_path = dir.join("tokenizer_config.json");
+        let config: Value = match std::fs::read_to_string(&config_path) {
+            Ok(text) => serde_json::from_str(&text)
+                .map_err(|e| UserError::new(format!("{} is not JSON: {e}", config_path.display())))?,
+            Err(_) => Value::Null,
+        };
+        let special = |key: &str| match config.get(key) {
+            Some(Value::String(s)) => s.clone(),
+            Some(Value::Object(o)) => o.get("content").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        let file = std::fs::read_to_string(dir.join("chat_template.jinja")).ok();
+        let source = file.or_else(|| config.get("chat_template").and_then(Value::as_str).map(str::to_owned));
+        let template = source
+            .map(compile)
+            .transpose()
+            .with_context(|| format!("reading the chat template of {}", dir.display()))?;
+        Ok(Self { tokenizer, template, bos: special("bos_token"), eos: special("eos_token") })
+    }
+
+    /// The end-of-sequence token that `tokenizer_config.json` names.
+    pub fn eos_id(&self) -> Option<u32> {
+        self.tokenizer.token_to_id(&self.eos)
+    }
+
+    /// Entries, added tokens included.
+    pub fn vocabulary(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// The text that stands before the continuation. A dialogue is rendered up to where the assistant speaks.
+    pub fn render(&self, prompt: &PromptText) -> Result<String> {
+        let messages = match prompt {
+            PromptText::Text(text) => return Ok(text.clone()),
+            PromptText::Chat(messages) => messages,
+        };
+        let Some(environment) = &self.template else {
+            return Err(UserError::new("a prompt is a dialogue, but the model has no chat template")
+                .hint("give prompts as plain text, or put a chat_template.jinja into the model folder")
+                .into());
+        };
+        let template = environment.get_template(TEMPLATE)?;
+        template
+            .render(context! { messages => Jinja::from(Serde(messages)), bos_token => &self.bos, eos_token => &self.eos, add_generation_prompt => true })
+            .map_err(|e| {
+                UserError::new(format!("the chat template refuses a prompt: {e:#}"))
+                    .hint("check the order and roles of its messages")
+                    .into()
+            })
+    }
+
+    /// Ids of a prompt: text as the tokenizer begins any text, a rendered dialogue as it is (the template writes its own beginning).
+    pub fn prompt_ids(&self, prompt: &PromptText) -> Result<Vec<u32>> {
+        self.encode(&self.render(prompt)?, matches!(prompt, PromptText::Text(_)))
+    }
+
+    /// Ids of the prompt followed by each continuation, and from where each continuation counts: after the tokens that it shares with
+    /// the prompt alone.
+    pub fn continuations(&self, prompt: &PromptText, continuations: &[&str]) -> Result<Vec<(Vec<u32>, usize)>> {
+        let text = self.render(prompt)?;
+        let begin = matches!(prompt, PromptText::Text(_));
+        let alone = self.encode(&text, begin)?;
+        continuations
+            .iter()
+            .map(|continuation| {
+                let ids = self.encode(&format!("{text}{continuation}"), begin)?;
+                let from = alone.iter().zip(&ids).take_while(|(a, b)| a == b).count();
+                Ok((ids, from))
+            })
+            .collect()
+    }
+
+    /// Ids of a text; `begin` lets the tokenizer add what it puts around any text (a beginning-of-sequence token, say).
+    pub fn encode(&self, text: &str, begin: bool) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode_fast(text, begin).map_err(|e| anyhow!("tokenizing: {e}"))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Ids of many texts.
+    pub fn encode_all(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
+        use rayon::prelude::*;
+        texts.par_iter().map(|text| self.encode(text, true)).collect()
+    }
+
+    /// Text of ids, without special tokens.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.tokenizer.decode(ids, true).map_err(|e| anyhow!("decoding: {e}"))
+    }
+}
+
+fn compile(source: String) -> Result<Environment<'static>> {
+    let mut environment = Environment::new();
+    // transformers renders with these two on.
+    environment
+        .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| anyhow!("{e}"))?);
+    environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+    });
+    // The Python string methods that real templates call.
+    environment.set_unknown_method_callback(|_, value, method, args| {
+        let text = value.as_str().ok_or_else(|| minijinja::Error::from(ErrorKind::UnknownMethod))?;
+        let argument = args.first().and_then(Jinja::as_str);
+        match (method, argument) {
+            ("strip", None) => Ok(text.trim().into()),
+            ("lstrip", None) => Ok(text.trim_start().into()),
+            ("rstrip", None) => Ok(text.trim_end().into()),
+            ("startswith", Some(a)) => Ok(text.starts_with(a).into()),
+            ("endswith", Some(a)) => Ok(text.ends_with(a).into()),
+            ("split", Some(a)) => Ok(text.split(a).map(Jinja::from).collect()),
+            _ => Err(ErrorKind::UnknownMethod.into()),
+        }
+    });
+    environment
+        .add_template_owned(TEMPLATE, source)
+        .map_err(|e| UserError::new(format!("the chat template does not parse: {e:#}")))?;
+    Ok(environment)
+}

@@ -1,0 +1,172 @@
+//! Sequences that share beginnings, packed so that every shared token is computed once.
+//!
+//! A [`Row`] is a forest of tokens: each sees its ancestors only, and its rotary position is its depth, so one row holds a prompt with
+//! all its responses, every judge question about them and both options of each, or a preference pair with its prompt once. Pure and
+//! free of tensors; `logprobs` runs rows through the decoder.
+
+/// A token sequence, and from which index on its tokens' log-probabilities are wanted (at least 1: the first token has no left context).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence {
+    /// Token ids, at least one more than `from`… or none scored.
+    pub ids: Vec<u32>,
+    /// Index of the first scored token.
+    pub from: usize,
+}
+
+/// A forest of tokens in one row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Token of each node; parents stand before children.
+    pub tokens: Vec<u32>,
+    /// Parent of each node; its own index for a root.
+    pub parents: Vec<usize>,
+    /// Depth of each node: its rotary position.
+    pub depths: Vec<usize>,
+    /// For each member: which sequence it is, and the nodes of its tokens.
+    pub members: Vec<(usize, Vec<usize>)>,
+}
+
+impl Row {
+    /// How many tokens `ids` would add after the sequence added last.
+    fn growth(&self, ids: &[u32]) -> usize {
+        ids.len() - self.shared(ids)
+    }
+
+    fn shared(&self, ids: &[u32]) -> usize {
+        let Some((_, path)) = self.members.last() else {
+            return 0;
+        };
+        path.iter().zip(ids).take_while(|(node, id)| self.tokens[**node] == **id).count()
+    }
+
+    fn add(&mut self, sequence: usize, ids: &[u32]) {
+        let shared = self.shared(ids);
+        let mut path: Vec<usize> = self.members.last().map_or_else(Vec::new, |(_, last)| last[..shared].to_vec());
+        for (depth, &id) in ids.iter().enumerate().skip(shared) {
+            let node = self.tokens.len();
+            self.tokens.push(id);
+            self.parents.push(path.last().copied().unwrap_or(node));
+            self.depths.push(depth);
+            path.push(node);
+        }
+        self.members.push((sequence, path));
+    }
+
+    /// Appends the forest of another row.
+    fn join(&mut self, other: Row) {
+        let base = self.tokens.len();
+        self.tokens.extend(other.tokens);
+        self.parents.extend(other.parents.into_iter().map(|p| p + base));
+        self.depths.extend(other.depths);
+        self.members
+            .extend(other.members.into_iter().map(|(s, path)| (s, path.into_iter().map(|n| n + base).collect())));
+    }
+
+    /// Writes the row's visibility into `mask`, `width` × `width`, row-major; padding sees itself, so that its softmax is defined.
+    pub fn visibility(&self, width: usize, mask: &mut [bool]) {
+        for (node, &parent) in self.parents.iter().enumerate() {
+            if parent != node {
+                mask.copy_within(parent * width..parent * width + node, node * width);
+            }
+            mask[node * width + node] = true;
+        }
+        for node in self.tokens.len()..width {
+            mask[node * width + node] = true;
+        }
+    }
+}
+
+/// Packs sequences into rows of about `budget` tokens, sharing as much as their order in the dictionary allows.
+///
+/// A sequence longer than the budget has a row of its own. The result does not depend on the order of the input but for equal sequences.
+pub fn pack(sequences: &[Sequence], budget: usize) -> Vec<Row> {
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by(|&a, &b| sequences[a].ids.cmp(&sequences[b].ids));
+    let mut rows: Vec<Row> = Vec::new();
+    for s in order {
+        let ids = &sequences[s].ids;
+        match rows.last_mut() {
+            Some(row) if row.tokens.len() + row.growth(ids) <= budget => row.add(s, ids),
+            _ => {
+                let mut row = Row::default();
+                row.add(s, ids);
+                rows.push(row);
+            }
+        }
+    }
+    rows
+}
+
+/// One tree per group of sequences, then small trees share rows no wider than the largest: first fit, largest first.
+pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
+    let mut trees = Vec::with_capacity(groups.len());
+    let mut base = 0;
+    for group in groups {
+        let mut order: Vec<usize> = (0..group.len()).collect();
+        order.sort_by(|&a, &b| group[a].ids.cmp(&group[b].ids));
+        let mut row = Row::default();
+        for s in order {
+            row.add(base + s, &group[s].ids);
+        }
+        base += group.len();
+        trees.push(row);
+    }
+    trees.sort_by_key(|row| std::cmp::Reverse(row.tokens.len()));
+    let width = trees.first().map_or(0, |row| row.tokens.len());
+    let mut rows: Vec<Row> = Vec::new();
+    for tree in trees {
+        match rows.iter_mut().find(|row| row.tokens.len() + tree.tokens.len() <= width) {
+            Some(row) => row.join(tree),
+            None => rows.push(tree),
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(ids: &[u32]) -> Sequence {
+        Sequence { ids: ids.to_vec(), from: 1 }
+    }
+
+    #[test]
+    fn shared_beginnings_are_stored_once() {
+        let rows = pack(&[sequence(&[1, 2, 3]), sequence(&[1, 2, 4, 5]), sequence(&[1, 2, 3])], 100);
+        assert_eq!(rows.len(), 1);
+        let row = &rows[0];
+        assert_eq!(row.tokens, [1, 2, 3, 4, 5]);
+        assert_eq!(row.parents, [0, 0, 1, 1, 3]);
+        assert_eq!(row.depths, [0, 1, 2, 2, 3]);
+        assert_eq!(row.members[2], (1, vec![0, 1, 3, 4]));
+    }
+
+    #[test]
+    fn a_node_sees_its_ancestors_and_nothing_else() {
+        let row = pack(&[sequence(&[1, 2, 3]), sequence(&[1, 4])], 100).remove(0);
+        let width = row.tokens.len() + 1;
+        let mut mask = vec![false; width * width];
+        row.visibility(width, &mut mask);
+        let seen = |node: usize| (0..width).filter(|&k| mask[node * width + k]).collect::<Vec<_>>();
+        assert_eq!(
+            [seen(0), seen(1), seen(2), seen(3), seen(4)],
+            [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 3], vec![4]]
+        );
+    }
+
+    #[test]
+    fn rows_keep_to_the_budget_unless_one_sequence_exceeds_it() {
+        let rows = pack(&[sequence(&[1, 2, 3, 4]), sequence(&[5, 6]), sequence(&[7])], 3);
+        assert_eq!(rows.iter().map(|r| r.tokens.len()).collect::<Vec<_>>(), [4, 3]);
+    }
+
+    #[test]
+    fn joined_trees_do_not_see_each_other() {
+        let groups = [vec![sequence(&[1, 2, 3, 4])], vec![sequence(&[5, 6])], vec![sequence(&[7, 8])]];
+        let rows = pack_groups(&groups);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1].parents, [0, 0, 2, 2]);
+        assert_eq!(rows[1].members, [(1, vec![0, 1]), (2, vec![2, 3])]);
+    }
+}

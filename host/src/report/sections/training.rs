@@ -1,0 +1,238 @@
+//! Training: curves over the steps with the stages behind them, and what each stage did.
+
+use serde::Serialize;
+
+use super::{Figure, Key, Table};
+use crate::records::{Overrides, StepMetrics};
+use crate::report::plot::{Lines, Series, Span, lines};
+use crate::report::read::{Absent, Found, RunFiles};
+use crate::report::text::{count, counted, difference, duration, number, rate};
+
+/// Curves over the steps.
+#[derive(Debug, Serialize)]
+pub struct Training {
+    /// How much was trained.
+    pub sentence: String,
+    /// Loss, margin, accuracy, log-probabilities.
+    pub figure: Figure,
+}
+
+/// Builds the curves.
+pub fn training(files: &RunFiles) -> Found<Training> {
+    let metrics = files.metrics.as_ref().map_err(Clone::clone)?;
+    if metrics.is_empty() {
+        return Err(Absent::new(
+            "training took no step (metrics.jsonl is empty)",
+        ));
+    }
+    let spans = spans(metrics);
+    let panel = |title: &str, series: Vec<Series>, level, domain| {
+        lines(&Lines {
+            title: title.into(),
+            alternative: alternative(title, &series),
+            series,
+            spans: spans.clone(),
+            level,
+            domain,
+            size: (460.0, 200.0),
+        })
+    };
+    let curve = |name: &str, class: &str, pick: fn(&StepMetrics) -> f64| Series {
+        name: name.into(),
+        class: class.into(),
+        points: metrics.iter().map(|m| (m.step as f64, pick(m))).collect(),
+    };
+    let plots = vec![
+        panel("Loss", vec![curve("loss", "one", |m| m.loss)], None, None),
+        panel(
+            "Reward margin, chosen − rejected",
+            vec![curve("margin", "one", |m| m.rewards_margins)],
+            Some(0.0),
+            None,
+        ),
+        panel(
+            "Reward accuracy",
+            vec![curve("accuracy", "one", |m| m.rewards_accuracies)],
+            Some(0.5),
+            Some((0.0, 1.0)),
+        ),
+        panel(
+            "Log-probability of a response, nats",
+            vec![
+                curve("chosen", "chosen", |m| m.logps_chosen),
+                curve("rejected", "rejected", |m| m.logps_rejected),
+            ],
+            None,
+            None,
+        ),
+    ];
+    Ok(Training {
+        sentence: sentence(metrics, &spans),
+        figure: Figure {
+            plots,
+            caption: "Over optimizer steps; shaded bands are stages. The margin begins anew where a stage refreshes its reference.".into(),
+            legend: [("chosen", "chosen"), ("rejected", "rejected (dashed)")]
+                .map(|(class, name)| Key {
+                    class: class.into(),
+                    name: name.into(),
+                })
+                .into(),
+            table: Some(by_stage(metrics, &spans)),
+        },
+    })
+}
+
+fn alternative(title: &str, series: &[Series]) -> String {
+    let each: Vec<String> = series
+        .iter()
+        .filter_map(|s| {
+            let (first, last) = (s.points.first()?.1, s.points.last()?.1);
+            Some(format!(
+                "{} from {} to {}",
+                s.name,
+                number(first),
+                number(last)
+            ))
+        })
+        .collect();
+    format!("{title} over training steps: {}", each.join(", "))
+}
+
+/// Stretches of steps of one stage.
+fn spans(metrics: &[StepMetrics]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for m in metrics {
+        match spans.last_mut() {
+            Some(span) if span.name == m.stage => span.x.1 = m.step as f64,
+            _ => spans.push(Span {
+                name: m.stage.clone(),
+                x: (m.step as f64, m.step as f64),
+            }),
+        }
+    }
+    spans
+}
+
+fn sentence(metrics: &[StepMetrics], spans: &[Span]) -> String {
+    let mut speeds: Vec<f64> = metrics.iter().map(|m| m.tokens_per_second).collect();
+    speeds.retain(|s| s.is_finite() && *s > 0.0);
+    let speed = crate::report::statistics::quantile(&speeds, 0.5).map_or_else(String::new, |s| {
+        format!(", at {} tokens a second", count(s.round() as usize))
+    });
+    format!(
+        "{} in {}{speed}.",
+        counted(metrics.len(), "optimizer step"),
+        counted(spans.len(), "stage")
+    )
+}
+
+fn by_stage(metrics: &[StepMetrics], spans: &[Span]) -> Table {
+    let mut table = Table::new(&[
+        "stage",
+        "steps",
+        "first loss",
+        "last loss",
+        "last margin",
+        "last accuracy",
+        "last log p chosen",
+        "last log p rejected",
+    ]);
+    for span in spans {
+        let within = |m: &&StepMetrics| (span.x.0..=span.x.1).contains(&(m.step as f64));
+        let steps: Vec<&StepMetrics> = metrics.iter().filter(within).collect();
+        if let [first, ..] = steps[..]
+            && let Some(last) = steps.last()
+        {
+            table.rows.push(vec![
+                span.name.clone(),
+                steps.len().to_string(),
+                number(first.loss),
+                number(last.loss),
+                number(last.rewards_margins),
+                rate(last.rewards_accuracies),
+                number(last.logps_chosen),
+                number(last.logps_rejected),
+            ]);
+        }
+    }
+    table
+}
+
+/// What each stage did, over its last epoch.
+pub fn outcomes(files: &RunFiles) -> Found<Table> {
+    let stages = files.training.as_ref().map_err(Clone::clone)?;
+    let mut table = Table::new(&[
+        "stage",
+        "pairs",
+        "epochs",
+        "steps",
+        "loss",
+        "accuracy",
+        "margin",
+        "KL, nats/token",
+        "Δ log p chosen",
+        "time",
+        "departs from the config",
+    ]);
+    for stage in stages {
+        let outcome = &stage.outcome;
+        table.rows.push(vec![
+            stage.name.clone(),
+            count(stage.pairs),
+            number_plain(stage.epochs),
+            stage.steps.to_string(),
+            number(outcome.loss),
+            rate(outcome.reward_accuracy),
+            number(outcome.margin),
+            number(outcome.kl_to_initial),
+            difference(outcome.chosen_logprob_change),
+            duration(stage.seconds),
+            departures(&stage.overrides),
+        ]);
+    }
+    Ok(table)
+}
+
+fn number_plain(value: f64) -> String {
+    if value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        number(value)
+    }
+}
+
+fn departures(overrides: &Overrides) -> String {
+    let numbers = [
+        ("epochs", overrides.epochs.map(f64::from)),
+        ("β", overrides.beta),
+        ("learning rate ×", overrides.learning_rate_scale),
+        ("smoothing", overrides.label_smoothing),
+        ("NLL weight", overrides.nll_weight),
+    ];
+    let mut parts: Vec<String> = numbers
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name} {}", number_plain(value?))))
+        .collect();
+    parts.extend(overrides.loss.as_ref().map(|loss| format!("loss {loss}")));
+    if parts.is_empty() {
+        "–".into()
+    } else {
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn departures_are_named_and_none_is_a_dash() {
+        assert_eq!(departures(&Overrides::default()), "–");
+        let some = Overrides {
+            epochs: Some(5),
+            label_smoothing: Some(0.05),
+            ..Overrides::default()
+        };
+        assert_eq!(departures(&some), "epochs 5, smoothing 0.0500");
+    }
+}

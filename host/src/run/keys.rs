@@ -1,0 +1,349 @@
+//! Room keys: a digest of everything a room's outputs depend on. Same key, same outputs; so a room whose key is recorded as
+//! complete is skipped.
+//!
+//! All keys follow from the config, the plugins' digests and the input files', so they are known before anything runs. A
+//! key holds the keys of the rooms before it, never their outputs' digests. Device and threads are no part of any key: they
+//! say where the work is done, not what it is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::digests::{Digests, hex};
+use super::room::Room;
+use crate::config::{Config, Data, OnFault, Scorer, Sft};
+
+/// Everything that is keyed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Keys {
+    /// Of the rooms that the config has. The report has none: it shows whatever is there, and is always written.
+    pub rooms: BTreeMap<Room, String>,
+    /// Of each scorer of the config: its scores hold as long as this stays.
+    pub scorers: Vec<String>,
+    /// Of the model to align, which answers the scorers' questions.
+    pub model: String,
+}
+
+/// Digests of the plugins a config names.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct PluginDigests {
+    /// By the scorer's name in the config.
+    pub scorers: BTreeMap<String, String>,
+    /// Of the staging policy.
+    pub policy: Option<String>,
+}
+
+/// The keys of a config.
+pub fn keys(cfg: &Config, plugins: &PluginDigests, digests: &mut Digests) -> Result<Keys> {
+    let mut chain = Chain {
+        cfg,
+        digests,
+        keys: BTreeMap::new(),
+    };
+    chain.sources()?;
+    let model = chain.model()?;
+    chain.generate(&model)?;
+    let scorers = chain.scorers(plugins, &model)?;
+    chain.preferences(plugins, &scorers)?;
+    chain.train(&model)?;
+    Ok(Keys {
+        rooms: chain.keys,
+        scorers,
+        model: digest(&model)?,
+    })
+}
+
+struct Chain<'a> {
+    cfg: &'a Config,
+    digests: &'a mut Digests,
+    keys: BTreeMap<Room, String>,
+}
+
+impl Chain<'_> {
+    fn sources(&mut self) -> Result<()> {
+        if let Some(world) = &self.cfg.world {
+            self.add(Room::World, &[], json!(world))?;
+        } else if let Some(data) = &self.cfg.data
+            && self.cfg.generate.from.is_none()
+        {
+            let part = self.data(data)?;
+            self.add(Room::Data, &[], part)?;
+        }
+        if let Some(sft) = &self.cfg.sft {
+            let part = self.sft(sft)?;
+            self.add(Room::Sft, &[Room::World], part)?;
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, data: &Data) -> Result<Value> {
+        let files = self.files(&data.paths)?;
+        let mut rest = data.clone();
+        rest.paths = endings(&data.paths);
+        Ok(json!({ "data": rest, "files": files, "seed": self.cfg.seed }))
+    }
+
+    fn sft(&mut self, sft: &Sft) -> Result<Value> {
+        let files = self.files(&sft.paths)?;
+        let mut rest = sft.clone();
+        rest.paths = endings(&sft.paths);
+        Ok(json!({
+            "sft": rest, "files": files, "seed": self.cfg.seed, "dtype": self.cfg.model.dtype,
+            "from": self.files(self.cfg.model.path.as_slice())?,
+        }))
+    }
+
+    /// What the model to align is: the key of the room that trains it, or the digest of its folder.
+    fn model(&mut self) -> Result<Value> {
+        let dtype = self.cfg.model.dtype;
+        if let Some(sft) = self.keys.get(&Room::Sft) {
+            return Ok(json!({ "sft": sft, "dtype": dtype }));
+        }
+        Ok(json!({ "folder": self.files(self.cfg.model.path.as_slice())?, "dtype": dtype }))
+    }
+
+    fn generate(&mut self, model: &Value) -> Result<()> {
+        let mut rest = self.cfg.generate.clone();
+        let part = match rest.from.take() {
+            Some(from) => json!({ "generate": rest, "files": self.files(&[from])? }),
+            None => json!({ "generate": rest, "seed": self.cfg.seed, "model": model }),
+        };
+        self.add(Room::Generate, &[Room::World, Room::Data], part)
+    }
+
+    fn scorers(&self, plugins: &PluginDigests, model: &Value) -> Result<Vec<String>> {
+        let generate = self.keys.get(&Room::Generate);
+        let of = |scorer: &Scorer| {
+            let name = scorer.name.as_ref().unwrap_or(&scorer.plugin);
+            // A score that was given does not depend on the limits; a fault that was skipped does.
+            let limits = (scorer.on_fault == OnFault::Skip).then_some(&self.cfg.limits);
+            // A scorer that asks nothing does not depend on who would answer.
+            let model = (!scorer.grant.is_empty()).then_some(model);
+            digest(&json!({
+                "generate": generate, "plugin": plugins.scorers.get(name), "grant": scorer.grant,
+                "settings": scorer.settings, "limits": limits, "model": model,
+            }))
+        };
+        self.cfg.scorer.iter().map(of).collect()
+    }
+
+    fn preferences(&mut self, plugins: &PluginDigests, scorers: &[String]) -> Result<()> {
+        let cfg = self.cfg;
+        let uses: Vec<Value> = cfg
+            .scorer
+            .iter()
+            .map(|s| json!({ "name": s.name, "weight": s.weight, "on_fault": s.on_fault }))
+            .collect();
+        let mut rest = cfg.score.clone();
+        let scaler = self.files(rest.scaler.take().as_slice())?;
+        let score = json!({ "score": rest, "scaler": scaler, "uses": uses, "scorers": scorers });
+        self.add(Room::Score, &[Room::Generate], score)?;
+        let pair = json!({ "pair": cfg.pair, "seed": cfg.seed });
+        self.add(Room::Pair, &[Room::Score], pair)?;
+        if let Some(stage) = &cfg.stage {
+            // The pin is checked, not part of the work: the digest itself is.
+            let part = json!({
+                "settings": stage.settings, "policy": plugins.policy, "seed": cfg.seed,
+            });
+            self.add(Room::Stage, &[Room::Pair], part)?;
+        }
+        Ok(())
+    }
+
+    fn train(&mut self, model: &Value) -> Result<()> {
+        let cfg = self.cfg;
+        let mut inputs = Vec::new();
+        let mut evaluate = None;
+        if let Some(section) = &cfg.evaluate {
+            inputs.extend(section.patterns.clone());
+            if let Some(classifier) = &section.classifier {
+                inputs.extend(classifier.texts.iter().cloned());
+                inputs.extend(classifier.other_texts.iter().cloned());
+                inputs.extend(classifier.check.iter().flatten().cloned());
+                inputs.extend(classifier.prompts.paths.iter().cloned());
+            }
+            evaluate = Some(json!({ "evaluate": section, "files": self.files(&inputs)? }));
+        }
+        // A staging policy sees the evaluation after every stage, where there is one.
+        let seen = cfg.evaluate.as_ref().filter(|section| section.every_stage);
+        let train = json!({
+            "train": cfg.train, "seed": cfg.seed, "model": model,
+            "evaluate": seen.and(evaluate.as_ref()),
+        });
+        self.add(Room::Train, &[Room::Stage], train)?;
+        if let Some(evaluate) = evaluate {
+            let part = json!({ "evaluate": evaluate, "seed": cfg.seed });
+            self.add(Room::Evaluate, &[Room::World, Room::Train], part)?;
+        }
+        Ok(())
+    }
+
+    fn files<P: AsRef<Path>>(&mut self, paths: &[P]) -> Result<Vec<String>> {
+        paths
+            .iter()
+            .map(|path| self.digests.of(path.as_ref()))
+            .collect()
+    }
+
+    fn add(&mut self, room: Room, before: &[Room], part: Value) -> Result<()> {
+        let before: Vec<Option<&String>> = before.iter().map(|room| self.keys.get(room)).collect();
+        let all = json!({
+            "room": room, "before": before, "part": part, "version": env!("CARGO_PKG_VERSION"),
+        });
+        self.keys.insert(room, digest(&all)?);
+        Ok(())
+    }
+}
+
+/// What remains of paths in a key: content counts, not where it lies, but a file's ending decides how it is read.
+fn endings(paths: &[PathBuf]) -> Vec<PathBuf> {
+    paths
+        .iter()
+        .filter_map(|path| path.extension().map(PathBuf::from))
+        .collect()
+}
+
+/// Hex SHA-256 of a value's canonical JSON.
+fn digest(value: &Value) -> Result<String> {
+    let mut canonical = String::new();
+    write_canonical(value, &mut canonical).context("making a key")?;
+    Ok(hex(&Sha256::digest(canonical.as_bytes())))
+}
+
+/// JSON with sorted keys and no spaces. serde_json's own order depends on a feature that any dependency may turn on.
+fn write_canonical(value: &Value, out: &mut String) -> serde_json::Result<()> {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<&String, &Value> = map.iter().collect();
+            out.push('{');
+            for (i, (key, value)) in sorted.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&serde_json::to_string(key)?);
+                out.push(':');
+                write_canonical(value, out)?;
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out)?;
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&serde_json::to_string(scalar)?),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Needs, resolve_text};
+
+    const WORLD: &str = r#"
+name = "x"
+[world]
+kind = "mini"
+[sft]
+steps = 1
+learning_rate = 1e-3
+max_tokens = 8
+[sft.model]
+hidden = 8
+heads = 2
+layers = 1
+feed_forward = 8
+[[scorer]]
+plugin = "semantic"
+[[scorer]]
+plugin = "factual"
+grant = ["choose"]
+[stage]
+policy = "terciles"
+[evaluate]
+"#;
+
+    fn of(sets: &[&str], plugins: &PluginDigests) -> Keys {
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let cfg =
+            resolve_text(WORLD, &sets, Path::new("/"), Needs::default()).expect("a sound config");
+        keys(&cfg, plugins, &mut Digests::default()).expect("no files are read")
+    }
+
+    /// The rooms whose keys a change of config changes.
+    fn changed_by(set: &str) -> Vec<Room> {
+        let plugins = PluginDigests::default();
+        let (before, after) = (of(&[], &plugins).rooms, of(&[set], &plugins).rooms);
+        assert_eq!(before.len(), after.len());
+        let changed = before.into_iter().filter(|(room, key)| after[room] != *key);
+        changed.map(|(room, _)| room).collect()
+    }
+
+    #[test]
+    fn a_change_reruns_its_room_and_the_later_ones_only() {
+        use Room::*;
+        assert_eq!(changed_by("train.beta=0.5"), [Train, Evaluate]);
+        assert_eq!(changed_by("evaluate.responses=2"), [Evaluate]);
+        assert_eq!(changed_by("evaluate.every_stage=true"), [Train, Evaluate]);
+        assert_eq!(changed_by("stage.settings.x=1"), [Stage, Train, Evaluate]);
+        assert_eq!(
+            changed_by("pair.min_gap=0.5"),
+            [Pair, Stage, Train, Evaluate]
+        );
+        let scored = [Score, Pair, Stage, Train, Evaluate];
+        assert_eq!(changed_by("scorer.factual.weight=2"), scored);
+        assert_eq!(changed_by("generate.responses=2")[0], Generate);
+        assert_eq!(changed_by("sft.steps=2")[0], Sft);
+        assert_eq!(changed_by("seed=2")[0], World);
+    }
+
+    #[test]
+    fn where_and_under_which_name_the_work_is_done_is_no_part_of_it() {
+        for set in [
+            "model.threads=4",
+            "model.device=\"cpu\"",
+            "name=\"y\"",
+            "limits.fuel=1000",
+        ] {
+            assert!(changed_by(set).is_empty(), "{set}");
+        }
+    }
+
+    #[test]
+    fn a_changed_plugin_reruns_what_it_made() {
+        let named = |factual: &str| PluginDigests {
+            scorers: [("semantic", "a"), ("factual", factual)]
+                .map(|(name, digest)| (name.to_owned(), digest.to_owned()))
+                .into(),
+            policy: None,
+        };
+        let (before, after) = (of(&[], &named("b")), of(&[], &named("c")));
+        assert_eq!(before.rooms[&Room::Generate], after.rooms[&Room::Generate]);
+        assert_ne!(before.rooms[&Room::Score], after.rooms[&Room::Score]);
+        assert_eq!(
+            before.scorers[0], after.scorers[0],
+            "the other scorer's scores hold"
+        );
+        assert_ne!(before.scorers[1], after.scorers[1]);
+    }
+
+    #[test]
+    fn keys_do_not_depend_on_the_order_of_json() -> Result<()> {
+        let [mut one, mut other] = [String::new(), String::new()];
+        write_canonical(&json!({"b": [1, {"d": 1, "c": 2}], "a": "x"}), &mut one)?;
+        write_canonical(&json!({"a": "x", "b": [1, {"c": 2, "d": 1}]}), &mut other)?;
+        assert_eq!(one, other);
+        assert_eq!(one, r#"{"a":"x","b":[1,{"c":2,"d":1}]}"#);
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! What would run, as text. Touches nothing.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+
+use super::folder::{Begin, Records};
+use super::prepare::{Options, Prepared, shown};
+use super::room::Room;
+use crate::data;
+use crate::progress::size;
+
+/// Larger prompt files are not read for the sake of a count.
+const CHEAP_BYTES: u64 = 64 << 20;
+
+/// The plan of a run.
+pub fn plan(options: &Options) -> Result<String> {
+    let prepared = Prepared::new(options)?;
+    let records = Records::read(&prepared.path)?;
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_plan(&mut out, &prepared, &records, options);
+    Ok(out)
+}
+
+fn write_plan(
+    out: &mut String,
+    prepared: &Prepared,
+    records: &Records,
+    options: &Options,
+) -> std::fmt::Result {
+    let cfg = &prepared.cfg;
+    writeln!(out, "run folder  {}", shown(&prepared.path))?;
+    writeln!(out, "seed        {}", cfg.seed)?;
+    writeln!(out, "prompts     {}", prompts(prepared))?;
+
+    writeln!(out, "\nrooms")?;
+    let mut rerun = false;
+    for room in &prepared.rooms {
+        let state = state(*room, prepared, records, options);
+        rerun |= state != "unchanged, kept";
+        writeln!(out, "  {room:<10}{state}")?;
+    }
+    if !rerun {
+        writeln!(out, "  (nothing to do)")?;
+    }
+
+    if !prepared.plugins.lines.is_empty() {
+        writeln!(out, "\nplugins")?;
+        for line in &prepared.plugins.lines {
+            writeln!(out, "  {line}")?;
+        }
+        let limits = &cfg.limits;
+        writeln!(
+            out,
+            "  limits of a call: {} fuel, {} memory, {} stack, {} output, {} s, {} rounds of {} questions",
+            limits.fuel,
+            size(limits.memory_mib << 20),
+            size(limits.stack_kib << 10),
+            size(limits.output_mib << 20),
+            limits.seconds,
+            limits.rounds,
+            limits.questions
+        )?;
+    }
+
+    if !prepared.digests.asked().is_empty() {
+        writeln!(out, "\ninputs")?;
+        for (path, digest) in prepared.digests.asked() {
+            writeln!(out, "  {}  sha256 {}", shown(path), &digest[..12])?;
+        }
+    }
+    Ok(())
+}
+
+fn state(room: Room, prepared: &Prepared, records: &Records, options: &Options) -> &'static str {
+    if options.from.is_some_and(|from| room >= from) {
+        return "runs, as --from says";
+    }
+    let Some(key) = prepared.keys.rooms.get(&room) else {
+        return "is written anew";
+    };
+    match records.state(&prepared.path, room, key) {
+        Begin::Skip => "unchanged, kept",
+        Begin::Resume => "goes on where it stopped",
+        Begin::Fresh if records.get(room).is_some() => {
+            "runs again: its inputs or its config changed"
+        }
+        Begin::Fresh => "runs",
+    }
+}
+
+fn prompts(prepared: &Prepared) -> String {
+    let cfg = &prepared.cfg;
+    let responses = cfg.generate.responses;
+    if let Some(from) = &cfg.generate.from {
+        return format!("with the responses of {}", shown(from));
+    }
+    if let Some(world) = &cfg.world {
+        return format!("{}, {responses} responses each", world.prompts);
+    }
+    let Some(data) = &cfg.data else {
+        return "none".into();
+    };
+    let bytes: u64 = data
+        .paths
+        .iter()
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|found| found.len())
+        .sum();
+    if bytes > CHEAP_BYTES {
+        return format!("{} of files, {responses} responses each", size(bytes));
+    }
+    match data::read(data, cfg.seed) {
+        Ok(read) => format!("{}, {responses} responses each", read.prompts.len()),
+        Err(error) => format!("cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,134 @@
+//! The plugins that a run uses: found, checked and compiled before any room begins.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::keys::PluginDigests;
+use super::room::Room;
+use crate::config::Config;
+use crate::error::UserError;
+use crate::records::{Answer, Dimension, Sample};
+use crate::sandbox::{self, PluginDirectory, Scorer, StagingPolicy};
+use crate::score::{ScoreSample, Step};
+
+/// The plugins that a run uses.
+#[derive(Default)]
+pub struct Plugins {
+    /// In the config's order; none where no room scores.
+    pub scorers: Vec<Scorer>,
+    /// None where no room stages.
+    pub policy: Option<StagingPolicy>,
+    /// One line each, for `plan`.
+    pub lines: Vec<String>,
+}
+
+impl Plugins {
+    /// The plugins that the rooms up to `until` need. What is wrong with any of them is reported at once.
+    pub fn open(cfg: &Config, directory: Option<&Path>, until: Room) -> Result<Self> {
+        if until < Room::Score {
+            return Ok(Self::default());
+        }
+        let Some(directory) = directory else {
+            return Err(UserError::new("there is no plugin directory")
+                .hint("give one with --plugins DIR, or set UDASA_PLUGINS")
+                .into());
+        };
+        let directory = PluginDirectory::open(directory)?;
+        let mut plugins = Self::default();
+        let mut refused = Vec::new();
+        for scorer in &cfg.scorer {
+            match directory.scorer(scorer, &cfg.limits) {
+                Ok(scorer) => plugins.scorers.push(scorer),
+                Err(error) => refused.push(error.downcast::<UserError>()?),
+            }
+        }
+        if let Some(stage) = cfg.stage.as_ref().filter(|_| until >= Room::Stage) {
+            match directory.policy(stage, &cfg.limits) {
+                Ok(policy) => plugins.policy = Some(policy),
+                Err(error) => refused.push(error.downcast::<UserError>()?),
+            }
+        }
+        if let Some(error) = together(refused) {
+            return Err(error.into());
+        }
+        plugins.lines = lines(cfg, &directory, plugins.policy.is_some());
+        Ok(plugins)
+    }
+
+    /// What they are, for the keys.
+    pub fn digests(&self) -> PluginDigests {
+        PluginDigests {
+            scorers: self
+                .scorers
+                .iter()
+                .map(|s| (s.name().to_owned(), s.sha256().to_owned()))
+                .collect(),
+            policy: self.policy.as_ref().map(|p| p.sha256().to_owned()),
+        }
+    }
+}
+
+fn together(mut errors: Vec<UserError>) -> Option<UserError> {
+    if errors.len() < 2 {
+        return errors.pop();
+    }
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|error| match &error.hint {
+            Some(hint) => format!("\n  {error}\n    {hint}"),
+            None => format!("\n  {error}"),
+        })
+        .collect();
+    let message = format!("{} plugins cannot be used{}", errors.len(), lines.concat());
+    Some(UserError::new(message).hint("`udasa plugin list --plugins DIR` shows what there is"))
+}
+
+fn lines(cfg: &Config, directory: &PluginDirectory, staged: bool) -> Vec<String> {
+    let scorers = cfg.scorer.iter().map(|s| (&s.plugin, s.name.as_deref()));
+    let policy = cfg
+        .stage
+        .iter()
+        .filter(|_| staged)
+        .map(|s| (&s.policy, None));
+    scorers
+        .chain(policy)
+        .filter_map(|(plugin, name)| {
+            let file = directory
+                .list()
+                .iter()
+                .find(|f| f.description.name == *plugin)?;
+            let used_as = match name {
+                Some(name) if name != plugin => format!(" as {name}"),
+                _ => String::new(),
+            };
+            Some(format!(
+                "{plugin} {}{used_as}  {}  sha256 {}",
+                file.description.version,
+                file.kind.name(),
+                &file.sha256[..12]
+            ))
+        })
+        .collect()
+}
+
+/// A sandboxed scorer, as the score room wants it.
+pub struct Sandboxed<'a>(pub &'a Scorer);
+
+impl ScoreSample for Sandboxed<'_> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn dimension(&self) -> Dimension {
+        self.0.dimension()
+    }
+
+    fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, UserError> {
+        match self.0.score(sample, rounds) {
+            Ok(sandbox::Step::Ask(questions)) => Ok(Step::Ask(questions)),
+            Ok(sandbox::Step::Done(scores)) => Ok(Step::Done(scores)),
+            Err(fault) => Err(UserError::new(fault.to_string()).hint(fault.hint())),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The rooms that need no model, one function each: reads the earlier rooms' records, calls the room, says in a few words what
+//! it did.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use super::folder::Begin;
+use super::plugins::Sandboxed;
+use super::prepare::shown;
+use super::{Context, Room, model_rooms};
+use crate::data::{self, jsonl};
+use crate::progress::say;
+use crate::records::Sample;
+use crate::score::{self, ScorerUse};
+use crate::{mini_world, report as report_room};
+
+impl Context {
+    /// Where the prompts to align on are.
+    pub fn prompts(&self) -> PathBuf {
+        match self.cfg.world {
+            Some(_) => self.folder.file("world/prompts.jsonl"),
+            None => self.folder.file("prompts.jsonl"),
+        }
+    }
+}
+
+/// Writes an invented world.
+pub fn world(ctx: &mut Context) -> Result<String> {
+    let world = ctx
+        .cfg
+        .world
+        .as_ref()
+        .context("the config has no [world]")?;
+    let folder = ctx.folder.file("world");
+    let written = mini_world::write(
+        &folder,
+        ctx.cfg.world_seed(),
+        world.documents,
+        world.prompts,
+    )?;
+    Ok(format!(
+        "{} documents of {} words, {} prompts",
+        written.documents, written.words, written.prompts
+    ))
+}
+
+/// Reads the prompts.
+pub fn data(ctx: &mut Context) -> Result<String> {
+    let section = ctx.cfg.data.as_ref().context("the config has no [data]")?;
+    let read = data::room(section, ctx.cfg.seed, &ctx.prompts())?;
+    for note in read.notes() {
+        say(Room::Data.name(), &note);
+    }
+    Ok(format!("{} prompts", read.prompts.len()))
+}
+
+/// Samples responses, or reads responses made elsewhere.
+pub fn generate(ctx: &mut Context, begin: Begin) -> Result<String> {
+    let Some(from) = &ctx.cfg.generate.from else {
+        return model_rooms::generate(ctx, begin);
+    };
+    let samples = data::read_responses(from, &ctx.cfg.generate)?;
+    jsonl::write(&ctx.folder.file("responses.jsonl"), &samples)?;
+    let responses: usize = samples.iter().map(|sample| sample.responses.len()).sum();
+    Ok(format!(
+        "{responses} responses to {} prompts read from {}",
+        samples.len(),
+        shown(from)
+    ))
+}
+
+/// Gives every response its uncertainties. The model is loaded only when a scorer asks something that nobody has answered.
+pub fn score(ctx: &mut Context) -> Result<String> {
+    let samples: Vec<Sample> = jsonl::read(&ctx.folder.file("responses.jsonl"))?;
+    let sandboxed: Vec<Sandboxed<'_>> = ctx.plugins.scorers.iter().map(Sandboxed).collect();
+    let uses: Vec<ScorerUse<'_>> = sandboxed
+        .iter()
+        .zip(&ctx.cfg.scorer)
+        .zip(&ctx.keys.scorers)
+        .map(|((scorer, section), key)| ScorerUse {
+            scorer,
+            weight: section.weight,
+            on_fault: section.on_fault,
+            key: key.clone(),
+        })
+        .collect();
+    let summary = score::room(
+        &samples,
+        &uses,
+        &ctx.cfg.score,
+        &ctx.keys.model,
+        &mut || model_rooms::answerer(ctx),
+        &score::Files::in_run(ctx.folder.path()),
+    )?;
+    let faults: usize = summary.scorers.iter().map(|scorer| scorer.faults).sum();
+    let faults = match faults {
+        0 => String::new(),
+        n => format!(", {n} faults skipped"),
+    };
+    Ok(format!(
+        "{} samples by {} scorers{faults}",
+        summary.scored,
+        summary.scorers.len()
+    ))
+}
+
+/// Builds preference pairs.
+pub fn pair(_ctx: &mut Context) -> Result<String> {
+    anyhow::bail!("pair is not wired")
+}
+
+/// Divides the pairs into stages.
+pub fn stage(_ctx: &mut Context) -> Result<String> {
+    anyhow::bail!("stage is not wired")
+}
+
+/// Writes the report.
+pub fn report(ctx: &mut Context) -> Result<String> {
+    report_room::write(ctx.folder.path())?;
+    Ok(shown(&ctx.folder.file("report.html")))
+}

@@ -1,0 +1,298 @@
+//! Answers to scorers' questions: each question is put to the model once, whoever asks it and however often.
+//!
+//! One file per answerer, `answers/<identity>.jsonl`, of lines `{"key", "answer"}`. The key is the SHA-256 of the
+//! question's JSON. Answers are appended in chunks: a killed run keeps what was answered.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::data::{jsonl, sha256_hex};
+use crate::progress::Progress;
+use crate::records::{Answer, Question};
+
+/// Questions put to the answerer in one go: enough for full batches, few enough that little is lost and progress shows.
+const CHUNK: usize = 1024;
+
+/// Whoever answers questions: the policy model by default.
+pub trait Answerer {
+    /// Names the model, its weights and everything else that an answer depends on.
+    fn identity(&self) -> String;
+
+    /// One answer per question, in order, each of its question's kind.
+    fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>>;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    key: String,
+    answer: Answer,
+}
+
+/// The answers so far, and the way to new ones.
+pub struct AnswerCache<'m, 'a> {
+    known: HashMap<String, Answer>,
+    file: jsonl::Appender<Line>,
+    identity: String,
+    answerer: Option<Box<dyn Answerer + 'a>>,
+    make: &'m mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
+}
+
+impl<'m, 'a> AnswerCache<'m, 'a> {
+    /// Loads what `identity` answered before. `make` is called when a question has no answer yet.
+    pub fn open(
+        folder: &Path,
+        identity: &str,
+        make: &'m mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
+    ) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("creating {}", folder.display()))?;
+        let path = folder.join(format!("{}.jsonl", file_name(identity)));
+        let (lines, file) = jsonl::Appender::<Line>::open(&path)?;
+        Ok(Self {
+            known: lines.into_iter().map(|l| (l.key, l.answer)).collect(),
+            file,
+            identity: identity.to_owned(),
+            answerer: None,
+            make,
+        })
+    }
+
+    /// One answer per question, and how many of them the model had to give.
+    pub fn answer(&mut self, questions: &[Question]) -> Result<(Vec<Answer>, usize)> {
+        let mut keys = Vec::with_capacity(questions.len());
+        let mut new: Vec<(String, Question)> = Vec::new();
+        let mut waiting: HashSet<String> = HashSet::new();
+        for question in questions {
+            let key = sha256_hex(serde_json::to_string(question)?.as_bytes());
+            if !self.known.contains_key(&key) && waiting.insert(key.clone()) {
+                new.push((key.clone(), question.clone()));
+            }
+            keys.push(key);
+        }
+        let asked = new.len();
+        if asked > 0 {
+            self.ask(new)?;
+        }
+        let answers = keys
+            .iter()
+            .map(|key| self.known.get(key).cloned())
+            .collect::<Option<Vec<_>>>()
+            .context("a question was left without an answer")?;
+        Ok((answers, asked))
+    }
+
+    fn ask(&mut self, new: Vec<(String, Question)>) -> Result<()> {
+        let answerer = match &mut self.answerer {
+            Some(answerer) => answerer,
+            empty => {
+                let made = (self.make)()?;
+                // Answers of one model filed under another's name would be believed for ever.
+                ensure!(
+                    made.identity() == self.identity,
+                    "answers are kept for `{}`, but `{}` would answer",
+                    self.identity,
+                    made.identity()
+                );
+                empty.insert(made)
+            }
+        };
+        let progress = Progress::start("score", new.len() as u64, "questions");
+        let total = new.len();
+        let (mut keys, questions): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        for chunk in questions.chunks(CHUNK) {
+            let answers = answerer.answer(chunk)?;
+            ensure!(
+                answers.len() == chunk.len(),
+                "{} questions got {} answers",
+                chunk.len(),
+                answers.len()
+            );
+            for (question, answer) in chunk.iter().zip(&answers) {
+                check(question, answer)?;
+            }
+            let rest = keys.split_off(chunk.len());
+            let lines: Vec<Line> = std::mem::replace(&mut keys, rest)
+                .into_iter()
+                .zip(answers)
+                .map(|(key, answer)| Line { key, answer })
+                .collect();
+            self.file.append(&lines)?;
+            self.known
+                .extend(lines.into_iter().map(|l| (l.key, l.answer)));
+            progress.advance(chunk.len() as u64);
+        }
+        progress.finish(&format!("{total} questions answered by the model"));
+        Ok(())
+    }
+}
+
+/// An answer that a plugin can be given: of the right kind, of the right length, finite.
+fn check(question: &Question, answer: &Answer) -> Result<()> {
+    let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+    let right = match (question, answer) {
+        (Question::Embed { .. }, Answer::Embed(values)) => !values.is_empty() && finite(values),
+        (
+            Question::Entail { .. },
+            Answer::Entail {
+                entailment,
+                neutral,
+                contradiction,
+            },
+        ) => finite(&[*entailment, *neutral, *contradiction]),
+        (Question::Choose { options, .. }, Answer::Choose(p)) => {
+            p.len() == options.len() && finite(p)
+        }
+        (Question::Likelihood { .. }, Answer::Likelihood { logprob, .. }) => logprob.is_finite(),
+        (Question::Complete { n, .. }, Answer::Complete(texts)) => texts.len() == *n as usize,
+        _ => false,
+    };
+    if right {
+        return Ok(());
+    }
+    bail!("the model's answer {answer:?} does not fit the question {question:?}")
+}
+
+/// The identity where it is fit for a file name, else its digest.
+fn file_name(identity: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if (1..=80).contains(&identity.len()) && identity.chars().all(plain) {
+        return identity.to_owned();
+    }
+    let mut digest = sha256_hex(identity.as_bytes());
+    digest.truncate(16);
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::data::test_folder::TestFolder;
+    use crate::records::PromptText;
+
+    /// Answers each question with its length, and counts; fails behind `fails_after` calls.
+    struct Counting {
+        seen: Rc<Cell<usize>>,
+        fails_after: usize,
+    }
+
+    impl Answerer for Counting {
+        fn identity(&self) -> String {
+            "m".into()
+        }
+
+        fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
+            ensure!(self.fails_after > 0, "the machine went away");
+            self.fails_after -= 1;
+            self.seen.set(self.seen.get() + questions.len());
+            Ok(questions
+                .iter()
+                .map(|question| Answer::Likelihood {
+                    logprob: -(format!("{question:?}").len() as f32),
+                    tokens: 1,
+                })
+                .collect())
+        }
+    }
+
+    fn question(text: impl Into<String>) -> Question {
+        Question::Likelihood {
+            prompt: PromptText::Text("p".into()),
+            continuation: text.into(),
+        }
+    }
+
+    #[test]
+    fn each_question_is_put_once_over_duplicates_and_runs() -> Result<()> {
+        let folder = TestFolder::new()?;
+        let seen = Rc::new(Cell::new(0));
+        let mut make = || -> Result<Box<dyn Answerer>> {
+            Ok(Box::new(Counting {
+                seen: seen.clone(),
+                fails_after: 9,
+            }))
+        };
+        let questions = [question("a"), question("bb"), question("a")];
+        let (first, asked) =
+            AnswerCache::open(folder.path(), "m", &mut make)?.answer(&questions)?;
+        assert_eq!((asked, seen.get()), (2, 2));
+        assert_eq!(first[0], first[2]);
+        let mut none = || -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
+        let (again, asked) =
+            AnswerCache::open(folder.path(), "m", &mut none)?.answer(&questions)?;
+        assert_eq!((again, asked), (first, 0));
+        assert!(
+            AnswerCache::open(folder.path(), "other", &mut none)?
+                .answer(&questions)
+                .is_err()
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn an_interrupted_run_keeps_the_chunks_that_were_answered() -> Result<()> {
+        let folder = TestFolder::new()?;
+        let questions: Vec<_> = (0..CHUNK + 5).map(|n| question(n.to_string())).collect();
+        let seen = Rc::new(Cell::new(0));
+        for (fails_after, want) in [(1, CHUNK), (9, CHUNK + 5)] {
+            let seen = seen.clone();
+            let mut make = || -> Result<Box<dyn Answerer>> {
+                Ok(Box::new(Counting {
+                    seen: seen.clone(),
+                    fails_after,
+                }))
+            };
+            let result = AnswerCache::open(folder.path(), "m", &mut make)?.answer(&questions);
+            assert_eq!((result.is_ok(), seen.get()), (fails_after > 1, want));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn no_question_makes_no_model() -> Result<()> {
+        let folder = TestFolder::new()?;
+        let mut none = || -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
+        let (answers, asked) = AnswerCache::open(folder.path(), "m", &mut none)?.answer(&[])?;
+        assert_eq!((answers.len(), asked), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn an_answerer_of_another_name_is_refused() -> Result<()> {
+        let folder = TestFolder::new()?;
+        let mut make = || -> Result<Box<dyn Answerer>> {
+            Ok(Box::new(Counting {
+                seen: Rc::default(),
+                fails_after: 1,
+            }))
+        };
+        let mut cache = AnswerCache::open(folder.path(), "x", &mut make)?;
+        assert!(cache.answer(&[question("a")]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn answers_of_the_wrong_kind_count_or_value_are_refused() {
+        let choose = Question::Choose {
+            prompt: PromptText::Text("p".into()),
+            options: vec!["a".into(), "b".into()],
+        };
+        assert!(check(&choose, &Answer::Choose(vec![0.4, 0.6])).is_ok());
+        assert!(check(&choose, &Answer::Choose(vec![1.0])).is_err());
+        assert!(check(&choose, &Answer::Choose(vec![f32::NAN, 0.6])).is_err());
+        assert!(check(&choose, &Answer::Embed(vec![0.4, 0.6])).is_err());
+    }
+
+    #[test]
+    fn identities_become_safe_file_names() {
+        assert_eq!(file_name("policy-1a2b"), "policy-1a2b");
+        assert_eq!(file_name("../x").len(), 16);
+        assert_ne!(file_name("a/b"), file_name("a/c"));
+        assert_eq!(file_name("").len(), 16);
+    }
+}

@@ -1,0 +1,98 @@
+//! Answers questions with a language model: `choose` and `likelihood`, by the log-probability of continuations.
+//!
+//! All questions of a batch are packed into token trees, so a sample's prompt, its responses and a judge's wording are each computed once
+//! whatever the number of questions about them.
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use super::Answerer;
+use crate::error::UserError;
+use crate::model::tree::Sequence;
+use crate::model::{Model, Text};
+use crate::progress::Progress;
+use crate::records::{Answer, Question};
+
+/// The model as one that answers.
+pub struct AskModel<'a> {
+    model: &'a Model,
+    identity: String,
+}
+
+impl<'a> AskModel<'a> {
+    /// `identity` is a digest of the model's folder: answers are cached under it.
+    pub fn new(model: &'a Model, identity: String) -> Self {
+        Self { model, identity }
+    }
+}
+
+impl Answerer for AskModel<'_> {
+    fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
+    fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
+        let limit = self.model.decoder.spec.positions as usize;
+        let text = &self.model.text;
+        let groups: Vec<Vec<Sequence>> =
+            questions.par_iter().map(|q| sequences(text, limit, q)).collect::<Result<_>>()?;
+        let sequences: Vec<Sequence> = groups.iter().flatten().cloned().collect();
+        let progress = Progress::start("answer", sequences.len() as u64, "continuations");
+        let sums = self.model.log_probabilities(&sequences, true, |n| progress.advance(n as u64))?;
+        drop(progress);
+        let mut rest = &sums[..];
+        let answers = questions
+            .iter()
+            .zip(&groups)
+            .map(|(question, group)| {
+                let (own, after) = rest.split_at(group.len());
+                rest = after;
+                match question {
+                    Question::Likelihood { .. } => Answer::Likelihood {
+                        logprob: own[0] as f32,
+                        tokens: (group[0].ids.len() - group[0].from) as u32,
+                    },
+                    _ => Answer::Choose(softmax(own)),
+                }
+            })
+            .collect();
+        Ok(answers)
+    }
+}
+
+/// The sequences whose log-probabilities answer a question.
+fn sequences(text: &Text, limit: usize, question: &Question) -> Result<Vec<Sequence>> {
+    let (prompt, continuations): (_, Vec<&str>) = match question {
+        Question::Choose { prompt, options } => (prompt, options.iter().map(String::as_str).collect()),
+        Question::Likelihood { prompt, continuation } => (prompt, vec![continuation]),
+        other => {
+            return Err(UserError::new(
+                format!("no model is at hand that answers `{:?}` questions", other.kind()).to_lowercase(),
+            )
+            .hint("the policy model answers `choose` and `likelihood`")
+            .into());
+        }
+    };
+    text.continuations(prompt, &continuations)?
+        .into_iter()
+        .map(|(ids, from)| {
+            if ids.len() > limit {
+                return Err(UserError::new(format!(
+                    "a question has {} tokens, the model's limit is {limit}",
+                    ids.len()
+                ))
+                .hint("shorten the scorer's template or generate.max_tokens")
+                .into());
+            }
+            Ok(Sequence { ids, from: from.max(1) })
+        })
+        .collect()
+}
+
+/// exp(x_i) / Σ exp(x_j), safe for large negative x.
+fn softmax(x: &[f64]) -> Vec<f32> {
+    let top = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = x.iter().map(|v| (v - top).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    weights.iter().map(|w| (w / total) as f32).collect()
+}

@@ -1,0 +1,5 @@
+//! Everything that is tested through the real binary. One file per topic; [`support`] is what they share.
+
+mod support;
+
+mod smoke;
