@@ -4,5 +4,4 @@ mod support;
 
 mod cli;
 mod data;
-mod sandbox;
 mod smoke;
