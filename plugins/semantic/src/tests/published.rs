@@ -2,6 +2,7 @@
 //! ten LLaMA-13B answers each, and lm-polygraph's degree on 250 questions. The data is public but not part of this
 //! repository; without it beside the checkout these tests say so and stop.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -14,12 +15,16 @@ const JACCARD: &str = r#"{"similarity": "jaccard", "split": "whitespace"}"#;
 /// Their lexical similarity: ROUGE-L on [a-z0-9]+, pairs of the same text left out.
 const ROUGE: &str = r#"{"similarity": "rouge-l", "split": "ascii-words", "identical": "leave-out"}"#;
 
+/// Beside the checkout in `shared`, or where `UDASA_SHARED` says.
 fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let path = std::env::var_os("UDASA_SHARED").map_or_else(beside, PathBuf::from).join(path);
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {} is not there; the published numbers were not compared", path.display());
+    // Past the harness's capture: `cargo xtask test` counts these lines.
+    let line = format!("skipped: the published numbers were not compared: {} is not there\n", path.display());
+    let _ = std::io::stdout().write_all(line.as_bytes());
     None
 }
 
