@@ -86,3 +86,8 @@ pub use staging::{Measure, Outcome, Overrides, Pair, PastStage, Stage, StagingPo
 
 #[doc(hidden)]
 pub use export::{__assert_scorer, __assert_staging_policy};
+
+/// The tutorial's code, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/write-a-plugin.md")]
+struct WriteAPlugin;

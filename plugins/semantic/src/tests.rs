@@ -12,11 +12,7 @@ fn run(settings: &str, prompt: &str, responses: &[&str]) -> ScorerRun {
 
 #[test]
 fn the_response_that_differs_is_doubted_most() {
-    let run = run(
-        "{}",
-        "Who wrote Emma?",
-        &["Jane Austen", "jane austen.", "George Eliot"],
-    );
+    let run = run("{}", "Who wrote Emma?", &["Jane Austen", "jane austen.", "George Eliot"]);
     assert_eq!(run.uncertainties(), [0.5, 0.5, 1.0]);
     assert_eq!(run.note(0, "mean-similarity"), Some(0.5));
     assert_eq!(run.note(0, "clusters"), Some(2.0));
@@ -27,21 +23,10 @@ fn the_response_that_differs_is_doubted_most() {
 #[test]
 fn content_words_leave_the_prompt_and_the_grammar_out() {
     // {mirn} and {mirn}, where all words would share little.
-    let texts = [
-        "The river is the Mirn",
-        "it runs by Alda and is called mirn",
-    ];
+    let texts = ["The river is the Mirn", "it runs by Alda and is called mirn"];
     let settings = r#"{"similarity": "jaccard", "words": "content"}"#;
-    assert_eq!(
-        run(settings, "river runs by Alda called ?", &texts).uncertainties(),
-        [0.0, 0.0]
-    );
-    let all = run(
-        r#"{"similarity": "jaccard"}"#,
-        "river runs by Alda called ?",
-        &texts,
-    )
-    .uncertainties();
+    assert_eq!(run(settings, "river runs by Alda called ?", &texts).uncertainties(), [0.0, 0.0]);
+    let all = run(r#"{"similarity": "jaccard"}"#, "river runs by Alda called ?", &texts).uncertainties();
     assert!(all[0] > 0.5, "{all:?}");
 }
 
@@ -52,30 +37,17 @@ fn empty_identical_and_single_responses_have_defined_scores() {
     assert_eq!(run("{}", "q", &["a"]).uncertainties(), [0.0]);
     assert!(run("{}", "q", &[]).scores.is_empty());
     let left_out = run(r#"{"identical": "leave-out"}"#, "q", &["a b", "a b", "a"]);
-    assert!(
-        left_out
-            .note(0, "lexical-similarity")
-            .is_some_and(|mean| (mean - 2.0 / 3.0).abs() < 1e-12)
-    );
-    assert_eq!(
-        run(r#"{"identical": "leave-out"}"#, "q", &["a", "a"]).note(0, "lexical-similarity"),
-        Some(1.0)
-    );
+    assert!(left_out.note(0, "lexical-similarity").is_some_and(|mean| (mean - 2.0 / 3.0).abs() < 1e-12));
+    assert_eq!(run(r#"{"identical": "leave-out"}"#, "q", &["a", "a"]).note(0, "lexical-similarity"), Some(1.0));
 }
 
 #[test]
 fn unknown_settings_are_refused_with_a_suggestion() {
     let settings = r#"{"similarity": "rouge", "word": "all"}"#;
     let refused =
-        try_run_scorer::<Semantic>(settings, &sample("q", &["a"]), no_questions).unwrap_err();
-    assert!(
-        refused.contains("similarity: unknown value `rouge`, expected one of `rouge-l`, `jaccard`"),
-        "{refused}"
-    );
-    assert!(
-        refused.contains("word: unknown key; did you mean `words`?"),
-        "{refused}"
-    );
+        try_run_scorer::<Semantic>(settings, &sample("q", &["a"]), no_questions).expect_err("it should be refused");
+    assert!(refused.contains("similarity: unknown value `rouge`, expected one of `rouge-l`, `jaccard`"), "{refused}");
+    assert!(refused.contains("word: unknown key; did you mean `words`?"), "{refused}");
 }
 
 #[test]
@@ -129,11 +101,7 @@ fn the_degree_agrees_with_lm_polygraph() {
         ),
     ];
     for (responses, expected) in golden {
-        let run = run(
-            r#"{"similarity": "jaccard", "split": "whitespace"}"#,
-            "q",
-            responses,
-        );
+        let run = run(r#"{"similarity": "jaccard", "split": "whitespace"}"#, "q", responses);
         let degree = run.note(0, "degree").unwrap_or(f64::NAN);
         assert!((degree - expected).abs() < 1e-12, "{degree} {expected}");
     }

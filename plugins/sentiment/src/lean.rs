@@ -62,23 +62,15 @@ fn weight(word: &str) -> f64 {
     INFLECTIONS
         .iter()
         .filter_map(|(ending, stem_ending)| {
-            let stem = word
-                .strip_suffix(ending)
-                .filter(|stem| stem.len() >= SHORTEST_STEM)?;
-            if stem_ending.is_empty() {
-                known(stem)
-            } else {
-                known(&format!("{stem}{stem_ending}"))
-            }
+            let stem = word.strip_suffix(ending).filter(|stem| stem.len() >= SHORTEST_STEM)?;
+            if stem_ending.is_empty() { known(stem) } else { known(&format!("{stem}{stem_ending}")) }
         })
         .next()
         .unwrap_or(0.0)
 }
 
 fn known(word: &str) -> Option<f64> {
-    let index = LEXICON
-        .binary_search_by(|(known, _)| (*known).cmp(word))
-        .ok()?;
+    let index = LEXICON.binary_search_by(|(known, _)| (*known).cmp(word)).ok()?;
     LEXICON.get(index).map(|(_, weight)| f64::from(*weight))
 }
 
@@ -103,8 +95,8 @@ const INFLECTIONS: &[(&str, &str)] = &[
 ];
 
 const NEGATIONS: &[&str] = &[
-    "not", "no", "never", "neither", "nor", "without", "hardly", "barely", "scarcely", "cannot",
-    "nothing", "none", "nobody", "lack", "lacks", "lacking",
+    "not", "no", "never", "neither", "nor", "without", "hardly", "barely", "scarcely", "cannot", "nothing", "none",
+    "nobody", "lack", "lacks", "lacking",
 ];
 const INTENSIFIERS: &[&str] = &[
     "very",
@@ -153,11 +145,7 @@ mod tests {
     #[test]
     fn the_lexicon_is_sorted_so_that_the_search_finds_every_word() {
         assert!(LEXICON.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert!(
-            LEXICON
-                .iter()
-                .all(|(word, weight)| known(word) == Some(f64::from(*weight)) && *weight != 0)
-        );
+        assert!(LEXICON.iter().all(|(word, weight)| known(word) == Some(f64::from(*weight)) && *weight != 0));
     }
 
     #[test]
@@ -185,8 +173,7 @@ mod tests {
 
     #[test]
     fn extra_words_go_before_the_lexicon() {
-        let extra: BTreeMap<String, f64> =
-            [("good".to_owned(), 0.0), ("zorp".to_owned(), -3.0)].into();
+        let extra: BTreeMap<String, f64> = [("good".to_owned(), 0.0), ("zorp".to_owned(), -3.0)].into();
         assert_eq!(lean("a good zorp", &extra).sum, -3.0);
     }
 }

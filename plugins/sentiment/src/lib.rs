@@ -44,11 +44,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            target: Target::default(),
-            extra: BTreeMap::new(),
-            scale: 0.7,
-        }
+        Self { target: Target::default(), extra: BTreeMap::new(), scale: 0.7 }
     }
 }
 
@@ -56,23 +52,16 @@ impl SimpleScorer for Sentiment {
     type Settings = Settings;
     const NAME: &'static str = "sentiment";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str =
-        "Doubts a response whose words lean away from the wanted sentiment";
+    const SUMMARY: &'static str = "Doubts a response whose words lean away from the wanted sentiment";
     const DIMENSION: Dimension = Dimension::Value;
 
     fn check(settings: &Settings) -> Vec<Problem> {
-        let unmatched =
-            |word: &&String| word.to_lowercase() != **word || word.contains(char::is_whitespace);
+        let unmatched = |word: &&String| word.to_lowercase() != **word || word.contains(char::is_whitespace);
         settings
             .extra
             .keys()
             .filter(unmatched)
-            .map(|word| {
-                Problem::new(
-                    "extra",
-                    format!("`{word}` can never match: give single words in lower case"),
-                )
-            })
+            .map(|word| Problem::new("extra", format!("`{word}` can never match: give single words in lower case")))
             .collect()
     }
 
@@ -84,15 +73,9 @@ impl SimpleScorer for Sentiment {
                 Target::Positive => positive,
                 Target::Negative => 1.0 - positive,
             };
-            Score::new(1.0 - wanted)
-                .note("positive", positive)
-                .note("sentiment-words", lean.words as f64)
+            Score::new(1.0 - wanted).note("positive", positive).note("sentiment-words", lean.words as f64)
         };
-        Ok(sample
-            .responses
-            .iter()
-            .map(|response| score(&response.text))
-            .collect())
+        Ok(sample.responses.iter().map(|response| score(&response.text)).collect())
     }
 }
 
