@@ -22,11 +22,7 @@ pub fn check_policy<P: StagingPolicy>(json: &str) -> Vec<Problem> {
 }
 
 /// One call of a scorer.
-pub fn score<S: Scorer>(
-    json: &str,
-    sample: &Sample,
-    rounds: &[Vec<Answer>],
-) -> Result<Step, Fault> {
+pub fn score<S: Scorer>(json: &str, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, Fault> {
     let settings = cached::<S::Settings>(json, S::check)?;
     S::score(&settings, sample, rounds)
 }
@@ -62,23 +58,15 @@ fn cached<T: Settings>(json: &str, check: fn(&T) -> Vec<Problem>) -> Result<Rc<T
     }
     let settings = settings::parse::<T>(json).and_then(|settings| {
         let problems = check(&settings);
-        if problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
     });
     let settings = Rc::new(settings.map_err(|problems| refused(&problems))?);
-    LAST.set(Some(Parsed {
-        json: json.to_owned(),
-        settings: Rc::clone(&settings) as Rc<dyn Any>,
-    }));
+    LAST.set(Some(Parsed { json: json.to_owned(), settings: Rc::clone(&settings) as Rc<dyn Any> }));
     Ok(settings)
 }
 
 /// The host checks settings before it scores, so this is seen only by a caller that did not.
 fn refused(problems: &[Problem]) -> Fault {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Fault::new(format!("the settings are refused: {}", lines.join("; ")))
-        .hint("call check-settings first")
+    Fault::new(format!("the settings are refused: {}", lines.join("; "))).hint("call check-settings first")
 }

@@ -9,7 +9,7 @@ macro_rules! export_scorer {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Component = $crate::bindings::ScorerComponent<$scorer>;
-            $crate::bindings::scorer::export_component!(Component with_types_in $crate::bindings::scorer);
+    $crate::bindings::scorer::export_component!(Component with_types_in $crate::bindings::scorer);
         };
     };
 }

@@ -53,10 +53,7 @@ impl Wording<'_> {
                 Form::Chat => Prompt::user(text),
                 Form::Text => Prompt::Text(text),
             };
-            Question::Choose {
-                prompt,
-                options: self.options.to_vec(),
-            }
+            Question::Choose { prompt, options: self.options.to_vec() }
         })
     }
 
@@ -66,10 +63,7 @@ impl Wording<'_> {
         let mut problems = template::check("template", self.template, &needed, allowed);
         for (path, pair) in [("options", self.options), ("labels", self.labels)] {
             if pair[0] == pair[1] {
-                problems.push(Problem::new(
-                    path,
-                    format!("both are `{}`, two different ones are needed", pair[0]),
-                ));
+                problems.push(Problem::new(path, format!("both are `{}`, two different ones are needed", pair[0])));
             }
             if pair.iter().any(String::is_empty) {
                 problems.push(Problem::new(path, "an empty text cannot be chosen"));
@@ -109,10 +103,7 @@ mod tests {
             labels: &labels,
         };
         let [straight, swapped] = wording.questions(&[("response", "r")]);
-        let text = |s: &str| Question::Choose {
-            prompt: Prompt::Text(s.to_owned()),
-            options: options.to_vec(),
-        };
+        let text = |s: &str| Question::Choose { prompt: Prompt::Text(s.to_owned()), options: options.to_vec() };
         assert_eq!(straight, text("r ? A yes B no :"));
         assert_eq!(swapped, text("r ? A no B yes :"));
         assert!(wording.check(&["response"], &[]).is_empty());
@@ -120,46 +111,19 @@ mod tests {
 
     #[test]
     fn a_judge_that_only_sees_the_letter_is_undecided_and_disagrees_with_itself() {
-        let given = [
-            Answer::Choose(vec![1.0, 0.0]),
-            Answer::Choose(vec![1.0, 0.0]),
-        ];
+        let given = [Answer::Choose(vec![1.0, 0.0]), Answer::Choose(vec![1.0, 0.0])];
         let verdict = read(&mut Answers::new(&given));
-        assert_eq!(
-            verdict,
-            Ok(Verdict {
-                probability: 0.5,
-                disagreement: 1.0
-            })
-        );
-        let given = [
-            Answer::Choose(vec![0.75, 0.25]),
-            Answer::Choose(vec![0.5, 0.5]),
-        ];
-        assert_eq!(
-            read(&mut Answers::new(&given)),
-            Ok(Verdict {
-                probability: 0.625,
-                disagreement: 0.25
-            })
-        );
+        assert_eq!(verdict, Ok(Verdict { probability: 0.5, disagreement: 1.0 }));
+        let given = [Answer::Choose(vec![0.75, 0.25]), Answer::Choose(vec![0.5, 0.5])];
+        assert_eq!(read(&mut Answers::new(&given)), Ok(Verdict { probability: 0.625, disagreement: 0.25 }));
         assert!(read(&mut Answers::new(&given[..1])).is_err());
     }
 
     #[test]
     fn equal_options_and_missing_places_are_problems() {
         let (options, labels) = (both("A", "A"), both("yes", ""));
-        let wording = Wording {
-            form: Form::Chat,
-            template: "{first}",
-            options: &options,
-            labels: &labels,
-        };
-        let paths: Vec<String> = wording
-            .check(&["response"], &[])
-            .into_iter()
-            .map(|problem| problem.path)
-            .collect();
+        let wording = Wording { form: Form::Chat, template: "{first}", options: &options, labels: &labels };
+        let paths: Vec<String> = wording.check(&["response"], &[]).into_iter().map(|problem| problem.path).collect();
         assert_eq!(paths, ["template", "template", "options", "labels"]);
     }
 }

@@ -24,11 +24,7 @@ pub fn logistic(x: f64) -> f64 {
 
 /// The mean; 0 of nothing.
 pub fn mean(values: &[f64]) -> f64 {
-    if values.is_empty() {
-        0.0
-    } else {
-        values.iter().sum::<f64>() / values.len() as f64
-    }
+    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
 /// ln Σ eˣ without overflow; −∞ of nothing.
@@ -52,10 +48,7 @@ mod tests {
 
     #[test]
     fn log_sum_exp_at_its_edges() {
-        assert_eq!(
-            log_sum_exp(&[f64::NEG_INFINITY, f64::NEG_INFINITY]),
-            f64::NEG_INFINITY
-        );
+        assert_eq!(log_sum_exp(&[f64::NEG_INFINITY, f64::NEG_INFINITY]), f64::NEG_INFINITY);
         assert_eq!(log_sum_exp(&[f64::NEG_INFINITY, 2.0]), 2.0);
         assert_eq!(log_sum_exp(&[f64::INFINITY, 2.0]), f64::INFINITY);
         assert_eq!(log_sum_exp(&[-800.0]), -800.0);

@@ -136,10 +136,7 @@ pub struct Answers<'a> {
 impl<'a> Answers<'a> {
     /// Reads from the first answer on.
     pub fn new(answers: &'a [Answer]) -> Self {
-        Self {
-            rest: answers,
-            read: 0,
-        }
+        Self { rest: answers, read: 0 }
     }
 
     /// The next answer as an embedding.
@@ -192,32 +189,22 @@ impl<'a> Answers<'a> {
         if self.rest.is_empty() {
             Ok(())
         } else {
-            Err(Fault::new(format!(
-                "{} answers, {} expected",
-                self.read + self.rest.len(),
-                self.read
-            )))
+            Err(Fault::new(format!("{} answers, {} expected", self.read + self.rest.len(), self.read)))
         }
     }
 
     fn next(&mut self, expected: QuestionKind) -> Result<&'a Answer, Fault> {
-        let (first, rest) = self.rest.split_first().ok_or_else(|| {
-            Fault::new(format!(
-                "{} answers, at least one more expected ({expected:?})",
-                self.read
-            ))
-        })?;
+        let (first, rest) = self
+            .rest
+            .split_first()
+            .ok_or_else(|| Fault::new(format!("{} answers, at least one more expected ({expected:?})", self.read)))?;
         self.rest = rest;
         self.read += 1;
         Ok(first)
     }
 
     fn mismatch(&self, expected: QuestionKind, got: &Answer) -> Fault {
-        Fault::new(format!(
-            "answer {} is of kind {:?}, {expected:?} expected",
-            self.read,
-            got.kind()
-        ))
+        Fault::new(format!("answer {} is of kind {:?}, {expected:?} expected", self.read, got.kind()))
     }
 }
 
@@ -227,24 +214,11 @@ mod tests {
 
     #[test]
     fn answers_of_another_kind_count_or_length_are_faults() {
-        let given = [
-            Answer::Embed(vec![1.0]),
-            Answer::Choose(vec![1.0]),
-            Answer::Complete(vec![]),
-        ];
+        let given = [Answer::Embed(vec![1.0]), Answer::Choose(vec![1.0]), Answer::Complete(vec![])];
         let mut answers = Answers::new(&given);
-        assert_eq!(
-            answers.choose(2).unwrap_err().message,
-            "answer 1 is of kind Embed, Choose expected"
-        );
-        assert_eq!(
-            answers.choose(2).unwrap_err().message,
-            "answer 2 has 1 probabilities for 2 options"
-        );
-        assert_eq!(
-            answers.clone().finish().unwrap_err().message,
-            "3 answers, 2 expected"
-        );
+        assert_eq!(answers.choose(2).unwrap_err().message, "answer 1 is of kind Embed, Choose expected");
+        assert_eq!(answers.choose(2).unwrap_err().message, "answer 2 has 1 probabilities for 2 options");
+        assert_eq!(answers.clone().finish().unwrap_err().message, "3 answers, 2 expected");
         assert!(answers.complete().is_ok());
         assert!(answers.clone().finish().is_ok());
         assert!(answers.embed().is_err());

@@ -17,9 +17,9 @@ impl Rng {
 
     /// The stream of one purpose: the seed mixed with a name (FNV-1a).
     pub fn keyed(seed: u64, key: &str) -> Self {
-        let hash = key.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
+        let hash = key
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
         Self::new(mix(seed ^ mix(hash)))
     }
 

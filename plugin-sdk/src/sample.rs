@@ -22,10 +22,7 @@ pub enum Prompt {
 impl Prompt {
     /// A dialogue of one user message.
     pub fn user(content: impl Into<String>) -> Self {
-        Self::Chat(vec![Message {
-            role: "user".to_owned(),
-            content: content.into(),
-        }])
+        Self::Chat(vec![Message { role: "user".to_owned(), content: content.into() }])
     }
 
     /// What was asked, as one text: a raw prompt as it is; of a dialogue, the last user message (the last message
@@ -74,10 +71,7 @@ pub struct Sample {
 impl Sample {
     /// The responses' texts, in order.
     pub fn texts(&self) -> Vec<&str> {
-        self.responses
-            .iter()
-            .map(|response| response.text.as_str())
-            .collect()
+        self.responses.iter().map(|response| response.text.as_str()).collect()
     }
 }
 
@@ -86,25 +80,14 @@ mod tests {
     use super::*;
 
     fn message(role: &str, content: &str) -> Message {
-        Message {
-            role: role.to_owned(),
-            content: content.to_owned(),
-        }
+        Message { role: role.to_owned(), content: content.to_owned() }
     }
 
     #[test]
     fn the_question_of_a_dialogue_is_its_last_user_message() {
-        let chat = vec![
-            message("system", "s"),
-            message("user", "a"),
-            message("assistant", "b"),
-            message("user", "c"),
-        ];
+        let chat = vec![message("system", "s"), message("user", "a"), message("assistant", "b"), message("user", "c")];
         assert_eq!(Prompt::Chat(chat).question(), "c");
-        assert_eq!(
-            Prompt::Chat(vec![message("user", "a"), message("assistant", "b")]).question(),
-            "a"
-        );
+        assert_eq!(Prompt::Chat(vec![message("user", "a"), message("assistant", "b")]).question(), "a");
     }
 
     #[test]

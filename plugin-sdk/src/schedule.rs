@@ -45,13 +45,7 @@ pub struct Schedule {
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self {
-            epochs: None,
-            learning_rate_scale: None,
-            label_smoothing: None,
-            beta: None,
-            refresh_reference: true,
-        }
+        Self { epochs: None, learning_rate_scale: None, label_smoothing: None, beta: None, refresh_reference: true }
     }
 }
 
@@ -70,10 +64,10 @@ impl Schedule {
                 .learning_rate_scale
                 .as_ref()
                 .map_or_else(|| course(&LEARNING_RATE_SCALE), |scale| scale.get(stage)),
-            label_smoothing: self.label_smoothing.as_ref().map_or_else(
-                || course(&LABEL_SMOOTHING),
-                |smoothing| smoothing.get(stage),
-            ),
+            label_smoothing: self
+                .label_smoothing
+                .as_ref()
+                .map_or_else(|| course(&LABEL_SMOOTHING), |smoothing| smoothing.get(stage)),
             nll_weight: None,
             loss: None,
         }
@@ -87,50 +81,18 @@ impl Schedule {
             if values.len() != 1 && values.len() != stages {
                 problems.push(Problem::new(
                     path,
-                    format!(
-                        "has {} values for {stages} stages; give one number, or one for each stage",
-                        values.len()
-                    ),
+                    format!("has {} values for {stages} stages; give one number, or one for each stage", values.len()),
                 ));
             }
-            for value in values
-                .iter()
-                .filter(|value| !(least..=most).contains(*value))
-            {
-                problems.push(Problem::new(
-                    path,
-                    format!("{value} is out of range, allowed: between {least} and {most}"),
-                ));
+            for value in values.iter().filter(|value| !(least..=most).contains(*value)) {
+                problems
+                    .push(Problem::new(path, format!("{value} is out of range, allowed: between {least} and {most}")));
             }
         };
-        each(
-            "epochs",
-            self.epochs.as_ref().map(|epochs| listed(epochs, f64::from)),
-            0.0,
-            1000.0,
-        );
-        each(
-            "learning_rate_scale",
-            self.learning_rate_scale
-                .as_ref()
-                .map(|scale| listed(scale, |x| x)),
-            0.0,
-            100.0,
-        );
-        each(
-            "label_smoothing",
-            self.label_smoothing
-                .as_ref()
-                .map(|smoothing| listed(smoothing, |x| x)),
-            0.0,
-            0.5,
-        );
-        each(
-            "beta",
-            self.beta.as_ref().map(|beta| listed(beta, |x| x)),
-            0.0,
-            100.0,
-        );
+        each("epochs", self.epochs.as_ref().map(|epochs| listed(epochs, f64::from)), 0.0, 1000.0);
+        each("learning_rate_scale", self.learning_rate_scale.as_ref().map(|scale| listed(scale, |x| x)), 0.0, 100.0);
+        each("label_smoothing", self.label_smoothing.as_ref().map(|smoothing| listed(smoothing, |x| x)), 0.0, 0.5);
+        each("beta", self.beta.as_ref().map(|beta| listed(beta, |x| x)), 0.0, 100.0);
         problems
     }
 }
@@ -145,11 +107,8 @@ fn listed<T: Copy>(values: &PerStage<T>, number: impl Fn(T) -> f64) -> Vec<f64> 
 /// The value at a stage's place between the first, the middle and the last.
 fn interpolate(values: &[f64; 3], stage: usize, stages: usize) -> f64 {
     let place = 2.0 * stage as f64 / (stages - 1) as f64;
-    let (from, to, share) = if place <= 1.0 {
-        (values[0], values[1], place)
-    } else {
-        (values[1], values[2], place - 1.0)
-    };
+    let (from, to, share) =
+        if place <= 1.0 { (values[0], values[1], place) } else { (values[1], values[2], place - 1.0) };
     from + (to - from) * share
 }
 
@@ -164,9 +123,7 @@ fn interpolate(values: &[f64; 3], stage: usize, stages: usize) -> f64 {
 /// ```
 pub fn stage_sizes(items: usize, stages: usize) -> Vec<usize> {
     let stages = stages.min(items);
-    (0..stages)
-        .map(|stage| items / stages + usize::from(stage < items % stages))
-        .collect()
+    (0..stages).map(|stage| items / stages + usize::from(stage < items % stages)).collect()
 }
 
 #[cfg(test)]
@@ -176,13 +133,9 @@ mod tests {
     #[test]
     fn the_default_falls_from_stage_to_stage_and_leaves_a_single_stage_alone() {
         let schedule = Schedule::default();
-        let scales: Vec<_> = (0..3)
-            .map(|stage| schedule.overrides(stage, 3).learning_rate_scale)
-            .collect();
+        let scales: Vec<_> = (0..3).map(|stage| schedule.overrides(stage, 3).learning_rate_scale).collect();
         assert_eq!(scales, [Some(1.0), Some(0.7), Some(0.5)]);
-        let smoothing: Vec<_> = (0..3)
-            .map(|stage| schedule.overrides(stage, 3).label_smoothing)
-            .collect();
+        let smoothing: Vec<_> = (0..3).map(|stage| schedule.overrides(stage, 3).label_smoothing).collect();
         assert_eq!(smoothing, [Some(0.0), Some(0.05), Some(0.1)]);
         assert_eq!(schedule.overrides(0, 1), Overrides::default());
         assert_eq!(schedule.overrides(1, 2).learning_rate_scale, Some(0.5));
@@ -196,10 +149,7 @@ mod tests {
             ..Schedule::default()
         };
         let last = schedule.overrides(2, 3);
-        assert_eq!(
-            (last.epochs, last.learning_rate_scale),
-            (Some(1), Some(1.0))
-        );
+        assert_eq!((last.epochs, last.learning_rate_scale), (Some(1), Some(1.0)));
         assert!(schedule.check(3).is_empty());
     }
 
@@ -211,11 +161,7 @@ mod tests {
             beta: Some(PerStage::All(f64::NAN)),
             ..Schedule::default()
         };
-        let paths: Vec<String> = schedule
-            .check(3)
-            .into_iter()
-            .map(|problem| problem.path)
-            .collect();
+        let paths: Vec<String> = schedule.check(3).into_iter().map(|problem| problem.path).collect();
         assert_eq!(paths, ["epochs", "label_smoothing", "beta"]);
     }
 }

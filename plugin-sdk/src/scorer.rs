@@ -37,19 +37,13 @@ pub struct Score {
 impl Score {
     /// A score without notes.
     pub fn new(uncertainty: f64) -> Self {
-        Self {
-            uncertainty,
-            notes: Vec::new(),
-        }
+        Self { uncertainty, notes: Vec::new() }
     }
 
     /// The same score with one more note.
     #[must_use]
     pub fn note(mut self, name: impl Into<String>, value: f64) -> Self {
-        self.notes.push(Note {
-            name: name.into(),
-            value,
-        });
+        self.notes.push(Note { name: name.into(), value });
         self
     }
 }
@@ -87,11 +81,7 @@ pub trait Scorer {
     }
 
     /// The next step. `rounds` holds the answers to every earlier round of questions.
-    fn score(
-        settings: &Self::Settings,
-        sample: &Sample,
-        rounds: &[Vec<Answer>],
-    ) -> Result<Step, Fault>;
+    fn score(settings: &Self::Settings, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, Fault>;
 }
 
 /// A scorer in the simple form: what do I need to know, and what follows from it.
@@ -122,11 +112,7 @@ pub trait SimpleScorer {
     }
 
     /// One score per response. `answers` are in the order of the questions.
-    fn scores(
-        settings: &Self::Settings,
-        sample: &Sample,
-        answers: &[Answer],
-    ) -> Result<Vec<Score>, Fault>;
+    fn scores(settings: &Self::Settings, sample: &Sample, answers: &[Answer]) -> Result<Vec<Score>, Fault>;
 }
 
 impl<S: SimpleScorer> Scorer for S {
@@ -141,11 +127,7 @@ impl<S: SimpleScorer> Scorer for S {
         <S as SimpleScorer>::check(settings)
     }
 
-    fn score(
-        settings: &Self::Settings,
-        sample: &Sample,
-        rounds: &[Vec<Answer>],
-    ) -> Result<Step, Fault> {
+    fn score(settings: &Self::Settings, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, Fault> {
         match rounds {
             [] => {
                 let questions = S::questions(settings, sample)?;
@@ -156,10 +138,7 @@ impl<S: SimpleScorer> Scorer for S {
                 }
             }
             [answers] => Ok(Step::Done(S::scores(settings, sample, answers)?)),
-            more => Err(Fault::new(format!(
-                "{} rounds of answers; this scorer asks once",
-                more.len()
-            ))),
+            more => Err(Fault::new(format!("{} rounds of answers; this scorer asks once", more.len()))),
         }
     }
 }

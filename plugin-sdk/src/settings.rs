@@ -20,21 +20,15 @@ impl<T: DeserializeOwned + JsonSchema + Default + 'static> Settings for T {}
 
 /// The JSON Schema of a type of settings (draft 2020-12, everything in place, no `$ref`).
 pub fn schema<T: Settings>() -> Value {
-    let mut generator = SchemaSettings::draft2020_12()
-        .with(|s| s.inline_subschemas = true)
-        .into_generator();
+    let mut generator = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
     let schema: Schema = T::json_schema(&mut generator);
     schema.to_value()
 }
 
 /// The settings, or all that is wrong with the text.
 pub fn parse<T: Settings>(json: &str) -> Result<T, Vec<Problem>> {
-    let value: Value = serde_json::from_str(json).map_err(|error| {
-        vec![Problem::new(
-            "",
-            format!("the settings are not JSON: {error}"),
-        )]
-    })?;
+    let value: Value = serde_json::from_str(json)
+        .map_err(|error| vec![Problem::new("", format!("the settings are not JSON: {error}"))])?;
     let problems = walk::walk(&schema::<T>(), &value);
     if !problems.is_empty() {
         return Err(problems);

@@ -10,19 +10,12 @@ use crate::Problem;
 /// assert_eq!(udasa_plugin_sdk::template::fill("{prompt}: {response} {x}", &places), "q: a {prompt} {x}");
 /// ```
 pub fn fill(template: &str, places: &[(&str, &str)]) -> String {
-    let mut filled = String::with_capacity(
-        template.len() + places.iter().map(|(_, text)| text.len()).sum::<usize>(),
-    );
+    let mut filled = String::with_capacity(template.len() + places.iter().map(|(_, text)| text.len()).sum::<usize>());
     for part in parts(template) {
         match part {
             Part::Text(text) => filled.push_str(text),
             Part::Place { name, whole } => {
-                filled.push_str(
-                    places
-                        .iter()
-                        .find(|(place, _)| *place == name)
-                        .map_or(whole, |(_, text)| text),
-                );
+                filled.push_str(places.iter().find(|(place, _)| *place == name).map_or(whole, |(_, text)| text));
             }
         }
     }
@@ -41,23 +34,10 @@ pub fn check(path: &str, template: &str, needed: &[&str], allowed: &[&str]) -> V
         .iter()
         .filter(|name| !used.contains(name))
         .map(|name| Problem::new(path, format!("`{{{name}}}` is missing from the template")));
-    let unknown = used
-        .iter()
-        .filter(|name| !needed.contains(name) && !allowed.contains(name))
-        .map(|name| {
-            let all: Vec<String> = needed
-                .iter()
-                .chain(allowed)
-                .map(|name| format!("`{{{name}}}`"))
-                .collect();
-            Problem::new(
-                path,
-                format!(
-                    "unknown place `{{{name}}}` in the template, known are {}",
-                    all.join(", ")
-                ),
-            )
-        });
+    let unknown = used.iter().filter(|name| !needed.contains(name) && !allowed.contains(name)).map(|name| {
+        let all: Vec<String> = needed.iter().chain(allowed).map(|name| format!("`{{{name}}}`")).collect();
+        Problem::new(path, format!("unknown place `{{{name}}}` in the template, known are {}", all.join(", ")))
+    });
     missing.chain(unknown).collect()
 }
 
@@ -85,23 +65,16 @@ fn parts(template: &str) -> impl Iterator<Item = Part<'_>> {
         let end = rest.find('}').map_or(rest.len(), |end| end + 1);
         let (whole, after) = rest.split_at(end);
         rest = after;
-        Some(Part::Place {
-            name: whole.trim_matches(['{', '}']),
-            whole,
-        })
+        Some(Part::Place { name: whole.trim_matches(['{', '}']), whole })
     })
 }
 
 fn place_start(text: &str) -> Option<usize> {
-    text.match_indices('{')
-        .map(|(start, _)| start)
-        .find(|start| {
-            let name = &text[start + 1..];
-            let end = name
-                .find(|c: char| !c.is_ascii_lowercase())
-                .unwrap_or(name.len());
-            end > 0 && name[end..].starts_with('}')
-        })
+    text.match_indices('{').map(|(start, _)| start).find(|start| {
+        let name = &text[start + 1..];
+        let end = name.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(name.len());
+        end > 0 && name[end..].starts_with('}')
+    })
 }
 
 #[cfg(test)]
@@ -125,17 +98,9 @@ mod tests {
 
     #[test]
     fn a_missing_and_an_unknown_place_are_problems() {
-        let problems = check(
-            "template",
-            "{promt} {first}",
-            &["response", "first"],
-            &["prompt"],
-        );
+        let problems = check("template", "{promt} {first}", &["response", "first"], &["prompt"]);
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            lines[0],
-            "template: `{response}` is missing from the template"
-        );
+        assert_eq!(lines[0], "template: `{response}` is missing from the template");
         assert_eq!(
             lines[1],
             "template: unknown place `{promt}` in the template, known are `{response}`, `{first}`, `{prompt}`"

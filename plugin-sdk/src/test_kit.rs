@@ -18,24 +18,12 @@ pub fn sample(prompt: &str, responses: &[&str]) -> Sample {
         id: "test".to_owned(),
         prompt: Prompt::Text(prompt.to_owned()),
         group: None,
-        responses: responses
-            .iter()
-            .map(|text| Response {
-                text: (*text).to_owned(),
-                ..Response::default()
-            })
-            .collect(),
+        responses: responses.iter().map(|text| Response { text: (*text).to_owned(), ..Response::default() }).collect(),
     }
 }
 
 /// A sample with a dialogue as its prompt: (role, content) turns.
 pub fn chat_sample(turns: &[(&str, &str)], responses: &[&str]) -> Sample {
-    let turn = |(role, content): &(&str, &str)| Message {
-        role: (*role).to_owned(),
-        content: (*content).to_owned(),
-    };
-    Sample {
-        prompt: Prompt::Chat(turns.iter().map(turn).collect()),
-        ..sample("", responses)
-    }
+    let turn = |(role, content): &(&str, &str)| Message { role: (*role).to_owned(), content: (*content).to_owned() };
+    Sample { prompt: Prompt::Chat(turns.iter().map(turn).collect()), ..sample("", responses) }
 }

@@ -23,10 +23,7 @@ pub fn run(places: &Places, ready: &Ready, extra: &[String]) -> Result<ExitCode>
         return Ok(exit_code(status.code()));
     }
     match newest_report(&places.repository.join(out(extra))) {
-        Some(report) => eprintln!(
-            "demo: done; open the report in a browser: {}",
-            report.display()
-        ),
+        Some(report) => eprintln!("demo: done; open the report in a browser: {}", report.display()),
         None => eprintln!("demo: done; no report was written"),
     }
     Ok(ExitCode::SUCCESS)
@@ -40,11 +37,7 @@ pub fn exit_code(code: Option<i32>) -> ExitCode {
 /// The folder the run was written to, or the one that holds all runs.
 fn out(extra: &[String]) -> PathBuf {
     let given = extra.iter().enumerate().find_map(|(i, word)| {
-        if word == "--out" {
-            extra.get(i + 1).cloned()
-        } else {
-            word.strip_prefix("--out=").map(str::to_owned)
-        }
+        if word == "--out" { extra.get(i + 1).cloned() } else { word.strip_prefix("--out=").map(str::to_owned) }
     });
     PathBuf::from(given.unwrap_or_else(|| "runs".into()))
 }
@@ -87,12 +80,8 @@ mod tests {
             let report = dir.path().join(run).join("report.html");
             std::fs::create_dir(dir.path().join(run)).expect("created");
             let file = std::fs::File::create(&report).expect("created");
-            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age))
-                .expect("dated");
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).expect("dated");
         }
-        assert_eq!(
-            newest_report(dir.path()),
-            Some(dir.path().join("new/report.html"))
-        );
+        assert_eq!(newest_report(dir.path()), Some(dir.path().join("new/report.html")));
     }
 }

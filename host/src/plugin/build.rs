@@ -56,13 +56,20 @@ fn make(paths: &[PathBuf], out: &Path, quiet: bool) -> anyhow::Result<Vec<Built>
             .into());
     }
     std::fs::create_dir_all(out).map_err(|e| {
-        UserError::new(format!("cannot make the folder {}: {e}", out.display()))
-            .hint("give another one with --out DIR")
+        UserError::new(format!("cannot make the folder {}: {e}", out.display())).hint("give another one with --out DIR")
     })?;
     let mut built: Vec<Built> = Vec::new();
+    let mut refused = Vec::new();
     for workspace in cargo::workspaces(paths)? {
         for module in workspace.build(quiet)? {
-            let plugin = encode(&module)?;
+            let plugin = match encode(&module) {
+                Ok(plugin) => plugin,
+                // The other crates' plugins are built all the same.
+                Err(error) => {
+                    refused.push(error.downcast::<UserError>()?);
+                    continue;
+                }
+            };
             let path = out.join(format!("{}.wasm", plugin.description.name));
             if built.iter().any(|b| b.path == path) {
                 return Err(UserError::new(format!(
@@ -83,48 +90,40 @@ fn make(paths: &[PathBuf], out: &Path, quiet: bool) -> anyhow::Result<Vec<Built>
             });
         }
     }
-    Ok(built)
+    match sandbox::together("of the crates do not make a plugin", refused) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(built),
+    }
 }
 
 /// The module as a component, checked as the host would check a stranger's.
 fn encode(module: &Module) -> anyhow::Result<PluginFile> {
-    let core = std::fs::read(&module.file)
-        .with_context(|| format!("reading {}", module.file.display()))?;
+    let core = std::fs::read(&module.file).with_context(|| format!("reading {}", module.file.display()))?;
     let component = wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&core)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|e| {
-            UserError::new(format!(
-                "the crate {} does not make a component: {e:#}",
-                module.crate_dir.display()
-            ))
-            .hint("a plugin uses no system library; does a dependency of it expect a system or JavaScript?")
+            UserError::new(format!("the crate {} does not make a component: {e:#}", module.crate_dir.display()))
+                .hint("a plugin uses no system library; does a dependency of it expect a system or JavaScript?")
         })?;
-    sandbox::inspect_bytes(&module.crate_dir, component).map_err(|error| {
-        match error.downcast::<UserError>() {
-            Ok(refusal) => UserError {
-                message: format!("what was built is not a plugin: {}", refusal.message),
-                hint: Some(
-                    "does the crate call the SDK's export macro? See docs/write-a-plugin.md"
-                        .to_owned(),
-                ),
-            }
-            .into(),
-            Err(ours) => ours,
+    sandbox::inspect_bytes(&module.crate_dir, component).map_err(|error| match error.downcast::<UserError>() {
+        Ok(refusal) => UserError {
+            message: format!("what was built is not a plugin: {}", refusal.message),
+            hint: Some("does the crate call the SDK's export macro? See docs/write-a-plugin.md".to_owned()),
         }
+        .into(),
+        Err(ours) => ours,
     })
 }
 
 /// A host that reads the directory meanwhile sees the old file or the new one, never half.
 fn write(path: &Path, wasm: &[u8]) -> anyhow::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&temporary, wasm)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .map_err(|e| {
-            let _ = std::fs::remove_file(&temporary);
-            UserError::new(format!("cannot write {}: {e}", path.display()))
-                .hint("is the folder writable, and the disk not full?")
-        })?;
+    std::fs::write(&temporary, wasm).and_then(|()| std::fs::rename(&temporary, path)).map_err(|e| {
+        let _ = std::fs::remove_file(&temporary);
+        UserError::new(format!("cannot write {}: {e}", path.display()))
+            .hint("is the folder writable, and the disk not full?")
+    })?;
     Ok(())
 }

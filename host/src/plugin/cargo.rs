@@ -110,11 +110,7 @@ impl Workspace {
         command
             .current_dir(&self.root)
             .args(["build", "--profile", "plugin", "--lib", "--target", TARGET])
-            .args([
-                "--message-format",
-                "json-render-diagnostics",
-                "--target-dir",
-            ])
+            .args(["--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(&self.target)
             // Flags for the machine's own processor are not for wasm, and would replace ours.
             .env_remove("RUSTFLAGS")
@@ -141,24 +137,16 @@ impl Workspace {
                 let file = artifacts.get(&package.manifest_path).cloned();
                 Ok(Module {
                     crate_dir: package.directory(),
-                    file: file.with_context(|| {
-                        format!("cargo made no module for package `{}`", package.name)
-                    })?,
+                    file: file.with_context(|| format!("cargo made no module for package `{}`", package.name))?,
                 })
             })
             .collect()
     }
 
     fn failed(&self) -> UserError {
-        let names: Vec<_> = self
-            .packages
-            .iter()
-            .map(|p| format!("`{}`", p.name))
-            .collect();
-        let error = UserError::new(format!(
-            "cargo could not build {} for {TARGET}; its messages are above",
-            names.join(", ")
-        ));
+        let names: Vec<_> = self.packages.iter().map(|p| format!("`{}`", p.name)).collect();
+        let error =
+            UserError::new(format!("cargo could not build {} for {TARGET}; its messages are above", names.join(", ")));
         if has_target() {
             error.hint("mend the crate; `cargo test` runs the same code natively")
         } else {
@@ -177,10 +165,7 @@ impl Metadata {
 
 impl Package {
     fn directory(&self) -> PathBuf {
-        self.manifest_path
-            .parent()
-            .map(Path::to_owned)
-            .unwrap_or_default()
+        self.manifest_path.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     fn must_be_a_plugin_crate(&self) -> Result<(), UserError> {
@@ -198,29 +183,17 @@ impl Package {
 }
 
 fn manifest(path: &Path) -> Result<PathBuf, UserError> {
-    let manifest = if path.is_dir() {
-        path.join("Cargo.toml")
-    } else {
-        path.to_owned()
-    };
+    let manifest = if path.is_dir() { path.join("Cargo.toml") } else { path.to_owned() };
     match manifest.canonicalize() {
         Ok(real) if real.file_name().is_some_and(|name| name == "Cargo.toml") => Ok(real),
-        _ => Err(
-            UserError::new(format!("{} is not the folder of a crate", path.display()))
-                .hint("give the folder that holds the plugin's Cargo.toml"),
-        ),
+        _ => Err(UserError::new(format!("{} is not the folder of a crate", path.display()))
+            .hint("give the folder that holds the plugin's Cargo.toml")),
     }
 }
 
 fn metadata(manifest: &Path) -> anyhow::Result<Metadata> {
     let output = cargo()
-        .args([
-            "metadata",
-            "--no-deps",
-            "--format-version",
-            "1",
-            "--manifest-path",
-        ])
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
         .arg(manifest)
         .output()
         .map_err(|e| no_cargo(&e))?;
@@ -245,10 +218,7 @@ fn artifacts(stdout: &[u8]) -> BTreeMap<PathBuf, PathBuf> {
         .filter(|artifact| artifact.reason == "compiler-artifact")
         .filter_map(|artifact| {
             let is_wasm = |file: &PathBuf| file.extension().is_some_and(|e| e == "wasm");
-            Some((
-                artifact.manifest_path?,
-                artifact.filenames.into_iter().find(is_wasm)?,
-            ))
+            Some((artifact.manifest_path?, artifact.filenames.into_iter().find(is_wasm)?))
         })
         .collect()
 }
@@ -259,19 +229,15 @@ fn cargo() -> Command {
 }
 
 fn no_cargo(error: &std::io::Error) -> UserError {
-    UserError::new(format!("cannot run cargo: {error}"))
-        .hint("building a plugin needs Rust: https://rustup.rs")
+    UserError::new(format!("cannot run cargo: {error}")).hint("building a plugin needs Rust: https://rustup.rs")
 }
 
 fn has_target() -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .output()
-        .is_ok_and(|output| {
-            let libraries = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            output.status.success() && Path::new(&libraries).is_dir()
-        })
+    Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output().is_ok_and(|output| {
+        let libraries = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success() && Path::new(&libraries).is_dir()
+    })
 }
 
 #[cfg(test)]
@@ -280,14 +246,12 @@ mod tests {
 
     #[test]
     fn the_module_of_each_package_is_found_in_cargos_messages() {
-        let stdout = br#"{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/libp.rlib","/t/p.wasm"]}
+        let stdout =
+            br#"{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/libp.rlib","/t/p.wasm"]}
 not json
 {"reason":"build-finished","success":true}"#;
         let found = artifacts(stdout);
-        assert_eq!(
-            found.get(Path::new("/p/Cargo.toml")),
-            Some(&PathBuf::from("/t/p.wasm"))
-        );
+        assert_eq!(found.get(Path::new("/p/Cargo.toml")), Some(&PathBuf::from("/t/p.wasm")));
         assert_eq!(found.len(), 1);
     }
 

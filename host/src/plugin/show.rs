@@ -57,15 +57,7 @@ fn row(plugin: &PluginFile) -> serde_json::Value {
 }
 
 fn table(plugins: &[PluginFile]) -> String {
-    let header = [
-        "NAME",
-        "VERSION",
-        "KIND",
-        "DIMENSION",
-        "ASKS",
-        "SHA-256",
-        "SUMMARY",
-    ];
+    let header = ["NAME", "VERSION", "KIND", "DIMENSION", "ASKS", "SHA-256", "SUMMARY"];
     let mut rows = vec![header.map(str::to_owned)];
     rows.extend(plugins.iter().map(|plugin| {
         let it = &plugin.description;
@@ -85,11 +77,7 @@ fn table(plugins: &[PluginFile]) -> String {
 fn card(plugin: &PluginFile) -> String {
     let it = &plugin.description;
     let limits = Limits::default();
-    let imports = if plugin.imports.is_empty() {
-        "nothing".to_owned()
-    } else {
-        plugin.imports.join(", ")
-    };
+    let imports = if plugin.imports.is_empty() { "nothing".to_owned() } else { plugin.imports.join(", ") };
     let rows = [
         ("file", plugin.path.display().to_string()),
         ("size", size(plugin.bytes)),
@@ -117,11 +105,7 @@ fn card(plugin: &PluginFile) -> String {
         ),
     ]
     .map(|(key, value)| [key.to_owned(), value]);
-    format!(
-        "{}settings (JSON Schema)\n{:#}\n",
-        aligned(&rows),
-        it.settings_schema
-    )
+    format!("{}settings (JSON Schema)\n{:#}\n", aligned(&rows), it.settings_schema)
 }
 
 fn dimension(dimension: Option<Dimension>) -> String {
@@ -138,12 +122,7 @@ fn asks(kinds: &[QuestionKind]) -> String {
 
 /// Columns two spaces apart; the last is not padded.
 fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|r| r[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
     for row in rows {

@@ -53,21 +53,13 @@ pub fn number(value: f64) -> String {
 
 /// Two decimals, as rates and correlations are read.
 pub fn rate(value: f64) -> String {
-    if value.is_finite() {
-        signed(&format!("{value:.2}"))
-    } else {
-        "–".into()
-    }
+    if value.is_finite() { signed(&format!("{value:.2}")) } else { "–".into() }
 }
 
 /// As [`rate`], with a plus sign where it is due.
 pub fn difference(value: f64) -> String {
     let text = rate(value);
-    if value > 0.0 && text != "0.00" {
-        format!("+{text}")
-    } else {
-        text
-    }
+    if value > 0.0 && text != "0.00" { format!("+{text}") } else { text }
 }
 
 /// A whole number with thin spaces between thousands.
@@ -81,16 +73,8 @@ pub fn duration(seconds: f64) -> String {
         s if !s.is_finite() || s < 0.0 => "–".into(),
         s if s < 0.1 => format!("{:.0} ms", s * 1000.0),
         s if s < 99.95 => format!("{s:.1} s"),
-        s if s < 5999.5 => format!(
-            "{:.0} min {:02.0} s",
-            (s / 60.0).floor(),
-            (s % 60.0).floor()
-        ),
-        s => format!(
-            "{:.0} h {:02.0} min",
-            (s / 3600.0).floor(),
-            ((s % 3600.0) / 60.0).floor()
-        ),
+        s if s < 5999.5 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), (s % 60.0).floor()),
+        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), ((s % 3600.0) / 60.0).floor()),
     }
 }
 

@@ -51,12 +51,7 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(from) = options.from {
         folder.forget_from(from)?;
     }
-    let mut ctx = Context {
-        cfg: prepared.cfg,
-        folder,
-        plugins: prepared.plugins,
-        keys: prepared.keys,
-    };
+    let mut ctx = Context { cfg: prepared.cfg, folder, plugins: prepared.plugins, keys: prepared.keys };
     for room in prepared.rooms {
         enter(&mut ctx, room)?;
     }
@@ -96,9 +91,6 @@ fn enter(ctx: &mut Context, room: Room) -> Result<()> {
         Room::Evaluate => model_rooms::evaluate(ctx, begin),
         Room::Report => rooms::report(ctx),
     }?;
-    say(
-        room.name(),
-        &format!("{summary}  ({})", duration(started.elapsed())),
-    );
+    say(room.name(), &format!("{summary}  ({})", duration(started.elapsed())));
     ctx.folder.complete(room, summary)
 }

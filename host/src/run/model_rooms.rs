@@ -33,9 +33,7 @@ pub fn answerer(_ctx: &Context) -> Result<Box<dyn Answerer>> {
 }
 
 fn not_wired<T>(room: Room) -> Result<T> {
-    Err(
-        UserError::new(format!("`{room}` is not wired to the model"))
-            .hint("this part of the program is still being built")
-            .into(),
-    )
+    Err(UserError::new(format!("`{room}` is not wired to the model"))
+        .hint("this part of the program is still being built")
+        .into())
 }

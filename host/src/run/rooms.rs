@@ -27,22 +27,10 @@ impl Context {
 
 /// Writes an invented world.
 pub fn world(ctx: &mut Context) -> Result<String> {
-    let world = ctx
-        .cfg
-        .world
-        .as_ref()
-        .context("the config has no [world]")?;
+    let world = ctx.cfg.world.as_ref().context("the config has no [world]")?;
     let folder = ctx.folder.file("world");
-    let written = mini_world::write(
-        &folder,
-        ctx.cfg.world_seed(),
-        world.documents,
-        world.prompts,
-    )?;
-    Ok(format!(
-        "{} documents of {} words, {} prompts",
-        written.documents, written.words, written.prompts
-    ))
+    let written = mini_world::write(&folder, ctx.cfg.world_seed(), world.documents, world.prompts)?;
+    Ok(format!("{} documents of {} words, {} prompts", written.documents, written.words, written.prompts))
 }
 
 /// Reads the prompts.
@@ -63,11 +51,7 @@ pub fn generate(ctx: &mut Context, begin: Begin) -> Result<String> {
     let samples = data::read_responses(from, &ctx.cfg.generate)?;
     jsonl::write(&ctx.folder.file("responses.jsonl"), &samples)?;
     let responses: usize = samples.iter().map(|sample| sample.responses.len()).sum();
-    Ok(format!(
-        "{responses} responses to {} prompts read from {}",
-        samples.len(),
-        shown(from)
-    ))
+    Ok(format!("{responses} responses to {} prompts read from {}", samples.len(), shown(from)))
 }
 
 /// Gives every response its uncertainties. The model is loaded only when a scorer asks something that nobody has answered.
@@ -98,11 +82,7 @@ pub fn score(ctx: &mut Context) -> Result<String> {
         0 => String::new(),
         n => format!(", {n} faults skipped"),
     };
-    Ok(format!(
-        "{} samples by {} scorers{faults}",
-        summary.scored,
-        summary.scorers.len()
-    ))
+    Ok(format!("{} samples by {} scorers{faults}", summary.scored, summary.scorers.len()))
 }
 
 /// Builds preference pairs.

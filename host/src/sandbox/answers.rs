@@ -5,11 +5,7 @@ use crate::records::{Answer, Question};
 /// Says what is wrong with the first answer that does not fit.
 pub fn answers_fit(questions: &[Question], answers: &[Answer]) -> Result<(), String> {
     if questions.len() != answers.len() {
-        return Err(format!(
-            "{} answers to {} questions",
-            answers.len(),
-            questions.len()
-        ));
+        return Err(format!("{} answers to {} questions", answers.len(), questions.len()));
     }
     for (i, (question, answer)) in questions.iter().zip(answers).enumerate() {
         fits(question, answer).map_err(|wrong| format!("answer {i} {wrong}"))?;
@@ -19,33 +15,18 @@ pub fn answers_fit(questions: &[Question], answers: &[Answer]) -> Result<(), Str
 
 fn fits(question: &Question, answer: &Answer) -> Result<(), String> {
     let ok = match (question, answer) {
-        (Question::Embed { .. }, Answer::Embed(vector)) => {
-            !vector.is_empty() && vector.iter().all(|x| x.is_finite())
+        (Question::Embed { .. }, Answer::Embed(vector)) => !vector.is_empty() && vector.iter().all(|x| x.is_finite()),
+        (Question::Entail { .. }, Answer::Entail { entailment, neutral, contradiction }) => {
+            [entailment, neutral, contradiction].into_iter().all(is_probability)
         }
-        (
-            Question::Entail { .. },
-            Answer::Entail {
-                entailment,
-                neutral,
-                contradiction,
-            },
-        ) => [entailment, neutral, contradiction]
-            .into_iter()
-            .all(is_probability),
         (Question::Choose { options, .. }, Answer::Choose(probabilities)) => {
             if options.len() != probabilities.len() {
-                return Err(format!(
-                    "has {} probabilities for {} options",
-                    probabilities.len(),
-                    options.len()
-                ));
+                return Err(format!("has {} probabilities for {} options", probabilities.len(), options.len()));
             }
             probabilities.iter().all(is_probability)
         }
         // A log-probability of −∞ is a certain "never"; NaN and positive values are nonsense.
-        (Question::Likelihood { .. }, Answer::Likelihood { logprob, tokens }) => {
-            *logprob <= 1e-3 && *tokens > 0
-        }
+        (Question::Likelihood { .. }, Answer::Likelihood { logprob, tokens }) => *logprob <= 1e-3 && *tokens > 0,
         (Question::Complete { n, .. }, Answer::Complete(texts)) => {
             if texts.len() != *n as usize {
                 return Err(format!("has {} texts of {n}", texts.len()));
@@ -54,11 +35,7 @@ fn fits(question: &Question, answer: &Answer) -> Result<(), String> {
         }
         _ => return Err(format!("is not of kind {:?}", question.kind())),
     };
-    if ok {
-        Ok(())
-    } else {
-        Err(format!("is not a valid number: {answer:?}"))
-    }
+    if ok { Ok(()) } else { Err(format!("is not a valid number: {answer:?}")) }
 }
 
 fn is_probability(p: &f32) -> bool {

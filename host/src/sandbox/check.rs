@@ -17,10 +17,7 @@ const NAME_BYTES: usize = 200;
 /// One score per response, each a finite number in [0, 1]; finite notes.
 pub(super) fn scores(scores: &[Score], responses: usize) -> Result<(), Cause> {
     if scores.len() != responses {
-        return bad(format!(
-            "returned {} scores for {responses} responses",
-            scores.len()
-        ));
+        return bad(format!("returned {} scores for {responses} responses", scores.len()));
     }
     for (i, score) in scores.iter().enumerate() {
         // Also refuses NaN.
@@ -32,9 +29,7 @@ pub(super) fn scores(scores: &[Score], responses: usize) -> Result<(), Cause> {
         }
         for (name, value) in &score.notes {
             if !value.is_finite() {
-                return bad(format!(
-                    "gave response {i} the note `{name}` = {value}, which is not a finite number"
-                ));
+                return bad(format!("gave response {i} the note `{name}` = {value}, which is not a finite number"));
             }
         }
     }
@@ -50,18 +45,13 @@ pub(super) fn questions(
     limits: &Limits,
 ) -> Result<(), Cause> {
     if rounds_done >= limits.rounds as usize {
-        return Err(Cause::TooManyRounds {
-            limit: limits.rounds,
-        });
+        return Err(Cause::TooManyRounds { limit: limits.rounds });
     }
     if questions.is_empty() {
         return bad("asked a round without questions".to_owned());
     }
     if questions.len() > limits.questions {
-        return Err(Cause::TooManyQuestions {
-            asked: questions.len(),
-            limit: limits.questions,
-        });
+        return Err(Cause::TooManyQuestions { asked: questions.len(), limit: limits.questions });
     }
     for (i, question) in questions.iter().enumerate() {
         let kind = question.kind();
@@ -72,10 +62,7 @@ pub(super) fn questions(
             return Err(Cause::NotGranted(kind_name(kind)));
         }
         if let Some(wrong) = ill_formed(question) {
-            return bad(format!(
-                "asked `{}` as question {i} {wrong}",
-                kind_name(kind)
-            ));
+            return bad(format!("asked `{}` as question {i} {wrong}", kind_name(kind)));
         }
     }
     Ok(())
@@ -84,9 +71,7 @@ pub(super) fn questions(
 fn ill_formed(question: &Question) -> Option<String> {
     let wrong = match question {
         Question::Embed { .. } | Question::Entail { .. } => return None,
-        Question::Choose { prompt, .. }
-        | Question::Likelihood { prompt, .. }
-        | Question::Complete { prompt, .. }
+        Question::Choose { prompt, .. } | Question::Likelihood { prompt, .. } | Question::Complete { prompt, .. }
             if is_empty(prompt) =>
         {
             "with an empty prompt".to_owned()
@@ -94,23 +79,15 @@ fn ill_formed(question: &Question) -> Option<String> {
         Question::Choose { options, .. } if options.len() < 2 => {
             format!("with {} options; it takes at least two", options.len())
         }
-        Question::Choose { options, .. } if options.iter().any(String::is_empty) => {
-            "with an empty option".to_owned()
-        }
-        Question::Choose { options, .. }
-            if options.iter().collect::<HashSet<_>>().len() < options.len() =>
-        {
+        Question::Choose { options, .. } if options.iter().any(String::is_empty) => "with an empty option".to_owned(),
+        Question::Choose { options, .. } if options.iter().collect::<HashSet<_>>().len() < options.len() => {
             "with the same option twice".to_owned()
         }
-        Question::Likelihood { continuation, .. } if continuation.is_empty() => {
-            "with an empty continuation".to_owned()
-        }
+        Question::Likelihood { continuation, .. } if continuation.is_empty() => "with an empty continuation".to_owned(),
         Question::Complete { n, .. } if !(1..=MOST_COMPLETIONS).contains(n) => {
             format!("with n = {n}; it takes 1 to {MOST_COMPLETIONS}")
         }
-        Question::Complete { temperature, .. }
-            if !(temperature.is_finite() && *temperature >= 0.0) =>
-        {
+        Question::Complete { temperature, .. } if !(temperature.is_finite() && *temperature >= 0.0) => {
             format!("with temperature {temperature}")
         }
         Question::Complete { max_tokens, .. } if !(1..=MOST_TOKENS).contains(max_tokens) => {
@@ -144,9 +121,7 @@ pub(super) fn stage(stage: &Stage, pairs: usize) -> Result<(), Cause> {
     for &index in &stage.pairs {
         match seen.get_mut(index as usize) {
             None => {
-                return bad(format!(
-                    "put pair {index} into stage `{name}`; there are {pairs} pairs, counted from 0"
-                ));
+                return bad(format!("put pair {index} into stage `{name}`; there are {pairs} pairs, counted from 0"));
             }
             Some(true) => {
                 return bad(format!("put pair {index} into stage `{name}` twice"));
@@ -201,10 +176,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn score(uncertainty: f64) -> Score {
-        Score {
-            uncertainty,
-            notes: BTreeMap::new(),
-        }
+        Score { uncertainty, notes: BTreeMap::new() }
     }
 
     fn choose(options: &[&str]) -> Question {
@@ -222,13 +194,7 @@ mod tests {
     #[test]
     fn scores_at_the_edges_pass_and_beyond_them_fail() {
         assert!(scores(&[score(0.0), score(1.0)], 2).is_ok());
-        for wrong in [
-            -1e-9,
-            1.0 + 1e-9,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-        ] {
+        for wrong in [-1e-9, 1.0 + 1e-9, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(scores(&[score(wrong)], 1).is_err(), "{wrong}");
         }
         assert!(scores(&[score(0.5)], 2).is_err());
@@ -248,18 +214,9 @@ mod tests {
         let q = [choose(&["a", "b"])];
         let kind = [QuestionKind::Choose];
         assert!(questions(&q, 0, &kind, &kind, &limits).is_ok());
-        assert_eq!(
-            questions(&q, 0, &[], &kind, &limits),
-            Err(Cause::NotDeclared("choose"))
-        );
-        assert_eq!(
-            questions(&q, 0, &kind, &[], &limits),
-            Err(Cause::NotGranted("choose"))
-        );
-        assert_eq!(
-            questions(&q, 8, &kind, &kind, &limits),
-            Err(Cause::TooManyRounds { limit: 8 })
-        );
+        assert_eq!(questions(&q, 0, &[], &kind, &limits), Err(Cause::NotDeclared("choose")));
+        assert_eq!(questions(&q, 0, &kind, &[], &limits), Err(Cause::NotGranted("choose")));
+        assert_eq!(questions(&q, 8, &kind, &kind, &limits), Err(Cause::TooManyRounds { limit: 8 }));
         assert!(questions(&[], 0, &kind, &kind, &limits).is_err());
         assert!(ask(choose(&["a"])).is_err());
         assert!(ask(choose(&["a", ""])).is_err());

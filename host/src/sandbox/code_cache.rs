@@ -24,12 +24,7 @@ pub(super) fn component(engine: &Engine, wasm: &[u8], sha256: &str) -> wasmtime:
     }
 }
 
-fn component_in(
-    directory: &Path,
-    engine: &Engine,
-    wasm: &[u8],
-    sha256: &str,
-) -> wasmtime::Result<Component> {
+fn component_in(directory: &Path, engine: &Engine, wasm: &[u8], sha256: &str) -> wasmtime::Result<Component> {
     let path = directory.join(file_name(engine, sha256));
     if let Some(component) = load(engine, &path) {
         return Ok(component);

@@ -55,9 +55,7 @@ pub(super) enum Refusal {
         "imports `{0}`; a plugin may import nothing but `udasa:plugin/log`: no files, no clock, no random numbers, no network"
     )]
     ForeignImport(String),
-    #[error(
-        "was built for version {0} of the plugin contract, which is newer than this host's {CONTRACT_VERSION}"
-    )]
+    #[error("was built for version {0} of the plugin contract, which is newer than this host's {CONTRACT_VERSION}")]
     TooNew(String),
     #[error(
         "was built for version {0} of the plugin contract, which this host ({CONTRACT_VERSION}) no longer supports"
@@ -72,19 +70,13 @@ pub(super) enum Refusal {
 impl Refusal {
     fn hint(&self) -> &'static str {
         match self {
-            Self::NotWasm => {
-                "remove it from the plugin directory, or build it anew with `udasa plugin build`"
-            }
-            Self::CoreModule => {
-                "cargo alone makes core modules; run `udasa plugin build` on its crate"
-            }
+            Self::NotWasm => "remove it from the plugin directory, or build it anew with `udasa plugin build`",
+            Self::CoreModule => "cargo alone makes core modules; run `udasa plugin build` on its crate",
             Self::Damaged(_) => "copy or build it anew: `udasa plugin build`",
             Self::ForeignImport(_) => {
                 "build it for wasm32-unknown-unknown with `udasa plugin build`; the wasi targets import the system"
             }
-            Self::TooNew(_) => {
-                "use a newer udasa, or build the plugin with an older udasa-plugin-sdk"
-            }
+            Self::TooNew(_) => "use a newer udasa, or build the plugin with an older udasa-plugin-sdk",
             Self::TooOld(_) => "build the plugin anew with the current udasa-plugin-sdk",
             Self::NotAPlugin(_) => {
                 "a plugin exports `udasa:plugin/scorer-api` or `udasa:plugin/staging-api`; see docs/write-a-plugin.md"
@@ -113,11 +105,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contract, Refusal> {
     if let Some(foreign) = imports.iter().find(|name| !may_import(name)) {
         return Err(Refusal::ForeignImport(foreign.clone()));
     }
-    Ok(Contract {
-        kind,
-        version,
-        imports,
-    })
+    Ok(Contract { kind, version, imports })
 }
 
 fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
@@ -145,9 +133,9 @@ fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
 
 /// `types` holds only types, so that importing it imports nothing: a function in it would not link.
 fn may_import(name: &str) -> bool {
-    ["log", "types"].iter().any(|interface| {
-        version_of(name, interface).is_some_and(|version| numbers(version) == Some(CURRENT))
-    })
+    ["log", "types"]
+        .iter()
+        .any(|interface| version_of(name, interface).is_some_and(|version| numbers(version) == Some(CURRENT)))
 }
 
 fn world(exports: &[String]) -> Result<(PluginKind, String), Refusal> {
@@ -167,9 +155,7 @@ fn world(exports: &[String]) -> Result<(PluginKind, String), Refusal> {
 }
 
 fn version_of<'a>(name: &'a str, interface: &str) -> Option<&'a str> {
-    name.strip_prefix(PACKAGE)?
-        .strip_prefix(interface)?
-        .strip_prefix('@')
+    name.strip_prefix(PACKAGE)?.strip_prefix(interface)?.strip_prefix('@')
 }
 
 fn numbers(version: &str) -> Option<(u64, u64)> {
@@ -184,11 +170,8 @@ fn list(exports: &[String]) -> String {
     match exports.len() {
         0 => "nothing".to_owned(),
         n => {
-            let mut text = exports[..n.min(SHOWN)]
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
+            let mut text =
+                exports[..n.min(SHOWN)].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             if n > SHOWN {
                 text.push_str(&format!(" and {} more", n - SHOWN));
             }
@@ -235,9 +218,6 @@ mod tests {
         assert_eq!(read(b""), Err(Refusal::NotWasm));
         assert_eq!(read(b"\0asm\x01\0\0\0"), Err(Refusal::CoreModule));
         assert!(matches!(read(b"\0asm\x0d\0\x01"), Err(Refusal::Damaged(_))));
-        assert_eq!(
-            read(b"\0asm\x0d\0\x01\0"),
-            Err(Refusal::NotAPlugin("nothing".to_owned()))
-        );
+        assert_eq!(read(b"\0asm\x0d\0\x01\0"), Err(Refusal::NotAPlugin("nothing".to_owned())));
     }
 }

@@ -28,23 +28,12 @@ pub(super) fn sample<T>(sample: &Sample, with: impl FnOnce(wit::Sample<'_>) -> T
             truncated: response.finish == Finish::Length,
         })
         .collect();
-    with(wit::Sample {
-        id: &sample.id,
-        prompt,
-        group: sample.group.as_deref(),
-        responses: &responses,
-    })
+    with(wit::Sample { id: &sample.id, prompt, group: sample.group.as_deref(), responses: &responses })
 }
 
 /// Calls `with` with a view of the answers so far.
-pub(super) fn rounds<T>(
-    rounds: &[Vec<Answer>],
-    with: impl FnOnce(&[&[wit::Answer<'_>]]) -> T,
-) -> T {
-    let texts: Vec<Vec<Vec<&str>>> = rounds
-        .iter()
-        .map(|answers| answers.iter().map(texts).collect())
-        .collect();
+pub(super) fn rounds<T>(rounds: &[Vec<Answer>], with: impl FnOnce(&[&[wit::Answer<'_>]]) -> T) -> T {
+    let texts: Vec<Vec<Vec<&str>>> = rounds.iter().map(|answers| answers.iter().map(texts).collect()).collect();
     let answers: Vec<Vec<wit::Answer<'_>>> = rounds
         .iter()
         .zip(&texts)
@@ -58,10 +47,7 @@ pub(super) fn rounds<T>(
 }
 
 fn message(message: &Message) -> wit::MessageParam<'_> {
-    wit::MessageParam {
-        role: &message.role,
-        content: &message.content,
-    }
+    wit::MessageParam { role: &message.role, content: &message.content }
 }
 
 fn texts(answer: &Answer) -> Vec<&str> {
@@ -74,20 +60,15 @@ fn texts(answer: &Answer) -> Vec<&str> {
 fn answer<'a>(answer: &'a Answer, texts: &'a [&'a str]) -> wit::Answer<'a> {
     match answer {
         Answer::Embed(vector) => wit::Answer::Embed(vector),
-        Answer::Entail {
-            entailment,
-            neutral,
-            contradiction,
-        } => wit::Answer::Entail(wit::EntailAnswer {
+        Answer::Entail { entailment, neutral, contradiction } => wit::Answer::Entail(wit::EntailAnswer {
             entailment: *entailment,
             neutral: *neutral,
             contradiction: *contradiction,
         }),
         Answer::Choose(probabilities) => wit::Answer::Choose(probabilities),
-        Answer::Likelihood { logprob, tokens } => wit::Answer::Likelihood(wit::LikelihoodAnswer {
-            logprob: *logprob,
-            tokens: *tokens,
-        }),
+        Answer::Likelihood { logprob, tokens } => {
+            wit::Answer::Likelihood(wit::LikelihoodAnswer { logprob: *logprob, tokens: *tokens })
+        }
         Answer::Complete(_) => wit::Answer::Complete(texts),
     }
 }
@@ -96,18 +77,9 @@ fn answer<'a>(answer: &'a Answer, texts: &'a [&'a str]) -> wit::Answer<'a> {
 pub(super) fn question(question: wit::Question) -> Question {
     match question {
         wit::Question::Embed(text) => Question::Embed { text },
-        wit::Question::Entail(q) => Question::Entail {
-            premise: q.premise,
-            hypothesis: q.hypothesis,
-        },
-        wit::Question::Choose(q) => Question::Choose {
-            prompt: prompt(q.prompt),
-            options: q.options,
-        },
-        wit::Question::Likelihood(q) => Question::Likelihood {
-            prompt: prompt(q.prompt),
-            continuation: q.continuation,
-        },
+        wit::Question::Entail(q) => Question::Entail { premise: q.premise, hypothesis: q.hypothesis },
+        wit::Question::Choose(q) => Question::Choose { prompt: prompt(q.prompt), options: q.options },
+        wit::Question::Likelihood(q) => Question::Likelihood { prompt: prompt(q.prompt), continuation: q.continuation },
         wit::Question::Complete(q) => Question::Complete {
             prompt: prompt(q.prompt),
             n: q.n,
@@ -120,15 +92,9 @@ pub(super) fn question(question: wit::Question) -> Question {
 fn prompt(prompt: wit::PromptResult) -> PromptText {
     match prompt {
         wit::PromptResult::Text(text) => PromptText::Text(text),
-        wit::PromptResult::Chat(turns) => PromptText::Chat(
-            turns
-                .into_iter()
-                .map(|turn| Message {
-                    role: turn.role,
-                    content: turn.content,
-                })
-                .collect(),
-        ),
+        wit::PromptResult::Chat(turns) => {
+            PromptText::Chat(turns.into_iter().map(|turn| Message { role: turn.role, content: turn.content }).collect())
+        }
     }
 }
 

@@ -84,14 +84,11 @@ impl PluginDirectory {
             }
         }
         refused.extend(duplicates(&files));
-        if let Some(refusal) = all(refused) {
+        if let Some(refusal) = together("plugin files cannot be used", refused) {
             return Err(refusal.into());
         }
         files.sort_by(|a, b| a.description.name.cmp(&b.description.name));
-        Ok(Self {
-            path: path.to_owned(),
-            files,
-        })
+        Ok(Self { path: path.to_owned(), files })
     }
 
     /// The plugins, sorted by name.
@@ -111,11 +108,7 @@ impl PluginDirectory {
     }
 
     /// The staging policy that `config` names, likewise.
-    pub fn policy(
-        &self,
-        config: &config::StageSection,
-        limits: &Limits,
-    ) -> anyhow::Result<StagingPolicy> {
+    pub fn policy(&self, config: &config::StageSection, limits: &Limits) -> anyhow::Result<StagingPolicy> {
         let file = self.find(&config.policy, PluginKind::StagingPolicy)?;
         file.must_be_pinned(config.sha256.as_deref())?;
         let settings = canonical_json(&config.settings);
@@ -128,12 +121,8 @@ impl PluginDirectory {
     fn find(&self, name: &str, kind: PluginKind) -> Result<&PluginFile, UserError> {
         let directory = self.path.display();
         let Some(file) = self.files.iter().find(|f| f.description.name == name) else {
-            let names: Vec<&str> = self
-                .files
-                .iter()
-                .filter(|f| f.kind == kind)
-                .map(|f| f.description.name.as_str())
-                .collect();
+            let names: Vec<&str> =
+                self.files.iter().filter(|f| f.kind == kind).map(|f| f.description.name.as_str()).collect();
             return Err(UserError::new(format!(
                 "no {} named `{name}` in the plugin directory {directory}",
                 kind.name()
@@ -156,39 +145,27 @@ impl PluginDirectory {
 /// Reads one file: its contract, then its code, then its own description under the default limits.
 pub fn inspect(path: &Path) -> anyhow::Result<PluginFile> {
     let wasm = std::fs::read(path).map_err(|e| {
-        UserError::new(format!(
-            "cannot read the plugin file {}: {e}",
-            path.display()
-        ))
-        .hint("check that it exists and that you may read it")
+        UserError::new(format!("cannot read the plugin file {}: {e}", path.display()))
+            .hint("check that it exists and that you may read it")
     })?;
     inspect_bytes(path, wasm)
 }
 
 /// The same for a file's content; `path` is where it lies or will lie.
 pub fn inspect_bytes(path: &Path, wasm: Vec<u8>) -> anyhow::Result<PluginFile> {
-    let Contract {
-        kind,
-        version: contract_version,
-        imports,
-    } = contract::read(&wasm).map_err(|refusal| refusal.of(path))?;
+    let Contract { kind, version: contract_version, imports } =
+        contract::read(&wasm).map_err(|refusal| refusal.of(path))?;
     let limits = Limits::default();
     let engine = engine::engine(limits.stack_kib)?;
     let sha256 = hex(&Sha256::digest(&wasm));
     let component = code_cache::component(&engine, &wasm, &sha256)
         .map_err(|e| contract::Refusal::Damaged(e.root_cause().to_string()).of(path))?;
-    let identity = Identity {
-        name: path.display().to_string(),
-        version: None,
-        sha256: sha256.clone(),
-    };
+    let identity = Identity { name: path.display().to_string(), version: None, sha256: sha256.clone() };
     let described = match kind {
         PluginKind::Scorer => scorer::describe(&engine, &component, identity, &limits),
         PluginKind::StagingPolicy => policy::describe(&engine, &component, identity, &limits),
     };
-    let description = described
-        .map_err(|e| wrong_types(path, &e))?
-        .map_err(UserError::from)?;
+    let description = described.map_err(|e| wrong_types(path, &e))?.map_err(UserError::from)?;
     Ok(PluginFile {
         path: path.to_owned(),
         sha256,
@@ -214,8 +191,7 @@ impl PluginFile {
         if Engine::same(&engine, self.component.engine()) {
             return Ok((engine, self.component.clone()));
         }
-        let component = code_cache::component(&engine, &self.wasm, &self.sha256)
-            .map_err(|e| self.does_not_link(&e))?;
+        let component = code_cache::component(&engine, &self.wasm, &self.sha256).map_err(|e| self.does_not_link(&e))?;
         Ok((engine, component))
     }
 
@@ -252,10 +228,7 @@ impl PluginFile {
                 self.path.display(),
                 self.sha256
             ))
-            .hint(format!(
-                "if this is the plugin you want, write: sha256 = \"{}\"",
-                self.sha256
-            ))),
+            .hint(format!("if this is the plugin you want, write: sha256 = \"{}\"", self.sha256))),
             _ => Ok(()),
         }
     }
@@ -281,10 +254,8 @@ impl PluginFile {
             };
             message.push_str(&format!("\n  {path}: {}", problem.message));
         }
-        Err(UserError::new(message).hint(format!(
-            "`udasa plugin inspect {}` shows the settings it takes",
-            self.path.display()
-        )))
+        Err(UserError::new(message)
+            .hint(format!("`udasa plugin inspect {}` shows the settings it takes", self.path.display())))
     }
 }
 
@@ -301,21 +272,14 @@ impl Description {
         let bad = |what: String| Err(Cause::BadOutput(what));
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() || name.len() > NAME_BYTES || !name.chars().all(plain) {
-            return bad(format!(
-                "gave itself the name {name:?}; a name has 1 to {NAME_BYTES} of a-z, 0-9 and -"
-            ));
+            return bad(format!("gave itself the name {name:?}; a name has 1 to {NAME_BYTES} of a-z, 0-9 and -"));
         }
-        let numbered =
-            version.split('.').count() >= 3 && version.starts_with(|c: char| c.is_ascii_digit());
+        let numbered = version.split('.').count() >= 3 && version.starts_with(|c: char| c.is_ascii_digit());
         if !numbered || version.len() > NAME_BYTES || version.chars().any(char::is_control) {
-            return bad(format!(
-                "gave itself the version {version:?}; a version is like 0.1.0"
-            ));
+            return bad(format!("gave itself the version {version:?}; a version is like 0.1.0"));
         }
         if summary.len() > SUMMARY_BYTES || summary.chars().any(char::is_control) {
-            return bad(format!(
-                "gave a summary that is not one line of at most {SUMMARY_BYTES} bytes"
-            ));
+            return bad(format!("gave a summary that is not one line of at most {SUMMARY_BYTES} bytes"));
         }
         let settings_schema = match serde_json::from_str(settings_schema) {
             Ok(schema @ serde_json::Value::Object(_)) => schema,
@@ -324,24 +288,13 @@ impl Description {
         };
         asks.sort_unstable();
         asks.dedup();
-        Ok(Self {
-            name,
-            version,
-            summary,
-            dimension,
-            asks,
-            settings_schema,
-        })
+        Ok(Self { name, version, summary, dimension, asks, settings_schema })
     }
 }
 
 fn there_are(names: &[&str], wanted: &str, kind: PluginKind) -> String {
     let distance = |name: &&&str| strsim::damerau_levenshtein(wanted, name);
-    let known = names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let known = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     match names.iter().min_by_key(distance) {
         None => format!("it holds no {} at all", kind.name()),
         Some(near) if distance(&near) <= 1 + wanted.len() / 4 => {
@@ -355,24 +308,20 @@ fn wasm_files(directory: &Path) -> Result<Vec<PathBuf>, UserError> {
     let shown = directory.display();
     let cure = format!("build plugins into it: udasa plugin build PATH... --out {shown}");
     let entries = std::fs::read_dir(directory).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            UserError::new(format!("the plugin directory {shown} does not exist"))
-                .hint(format!("give the right one with --plugins DIR, or {cure}"))
-        }
+        std::io::ErrorKind::NotFound => UserError::new(format!("the plugin directory {shown} does not exist"))
+            .hint(format!("give the right one with --plugins DIR, or {cure}")),
         std::io::ErrorKind::NotADirectory => UserError::new(format!("{shown} is not a directory"))
             .hint("--plugins takes the directory that holds the plugins"),
-        _ => UserError::new(format!("cannot read the plugin directory {shown}: {e}"))
-            .hint("check that you may read it"),
+        _ => {
+            UserError::new(format!("cannot read the plugin directory {shown}: {e}")).hint("check that you may read it")
+        }
     })?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
         .collect();
     if files.is_empty() {
-        return Err(UserError::new(format!(
-            "the plugin directory {shown} holds no plugins (*.wasm)"
-        ))
-        .hint(cure));
+        return Err(UserError::new(format!("the plugin directory {shown} holds no plugins (*.wasm)")).hint(cure));
     }
     files.sort();
     Ok(files)
@@ -399,13 +348,13 @@ fn duplicates(files: &[PluginFile]) -> Vec<UserError> {
     found
 }
 
-/// One error of several: every message, and every hint once.
-fn all(mut errors: Vec<UserError>) -> Option<UserError> {
+/// One error of several: every message, and every hint once. `what` happened to them all.
+pub(crate) fn together(what: &str, mut errors: Vec<UserError>) -> Option<UserError> {
     if errors.len() < 2 {
         return errors.pop();
     }
     let mut hints: Vec<String> = Vec::new();
-    let mut message = format!("{} plugin files cannot be used", errors.len());
+    let mut message = format!("{} {what}", errors.len());
     for error in errors {
         message.push_str("\n  ");
         message.push_str(&error.message.replace('\n', "\n  "));
@@ -435,10 +384,7 @@ fn canonical_json(settings: &BTreeMap<String, serde_json::Value>) -> String {
             scalar => scalar.clone(),
         }
     }
-    let object: serde_json::Map<_, _> = settings
-        .iter()
-        .map(|(k, v)| (k.clone(), sorted(v)))
-        .collect();
+    let object: serde_json::Map<_, _> = settings.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
     serde_json::Value::Object(object).to_string()
 }
 

@@ -17,14 +17,13 @@ static ENGINES: Mutex<BTreeMap<u64, Engine>> = Mutex::new(BTreeMap::new());
 
 /// The engine for a stack size: made once, shared by all plugins.
 pub(super) fn engine(stack_kib: u64) -> anyhow::Result<Engine> {
-    let mut engines = ENGINES
-        .lock()
-        .map_err(|_| anyhow::anyhow!("a thread failed while it made a WebAssembly engine"))?;
+    let mut engines =
+        ENGINES.lock().map_err(|_| anyhow::anyhow!("a thread failed while it made a WebAssembly engine"))?;
     if let Some(engine) = engines.get(&stack_kib) {
         return Ok(engine.clone());
     }
-    let engine = Engine::new(&config(stack_kib))
-        .map_err(|e| anyhow::anyhow!("cannot make a WebAssembly engine: {e:#}"))?;
+    let engine =
+        Engine::new(&config(stack_kib)).map_err(|e| anyhow::anyhow!("cannot make a WebAssembly engine: {e:#}"))?;
     start_clock(&engine)?;
     engines.insert(stack_kib, engine.clone());
     Ok(engine)
@@ -49,15 +48,13 @@ fn config(stack_kib: u64) -> Config {
 
 fn start_clock(engine: &Engine) -> std::io::Result<()> {
     let engine = engine.weak();
-    std::thread::Builder::new()
-        .name("plugin clock".to_owned())
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })?;
+    std::thread::Builder::new().name("plugin clock".to_owned()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    })?;
     Ok(())
 }
 
@@ -68,18 +65,13 @@ pub(super) fn ticks(seconds: u64) -> u64 {
 }
 
 /// Runs `call` where `stack_kib` of wasm stack fit.
-pub(super) fn with_stack<T: Send>(
-    stack_kib: u64,
-    call: impl FnOnce() -> T + Send,
-) -> std::io::Result<T> {
+pub(super) fn with_stack<T: Send>(stack_kib: u64, call: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     if stack_kib <= INLINE_STACK_KIB {
         return Ok(call());
     }
     let size = usize::try_from((stack_kib + INLINE_STACK_KIB) * 1024).unwrap_or(usize::MAX);
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(size)
-            .spawn_scoped(scope, call)?;
+        let thread = std::thread::Builder::new().stack_size(size).spawn_scoped(scope, call)?;
         match thread.join() {
             Ok(value) => Ok(value),
             Err(panic) => std::panic::resume_unwind(panic),

@@ -153,11 +153,7 @@ impl PluginFault {
 
 impl fmt::Display for PluginFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Identity {
-            name,
-            version,
-            sha256,
-        } = &*self.plugin;
+        let Identity { name, version, sha256 } = &*self.plugin;
         write!(f, "plugin `{name}`")?;
         if let Some(version) = version {
             write!(f, " {version}")?;
@@ -191,19 +187,12 @@ pub fn kind_name(kind: QuestionKind) -> &'static str {
 /// Why wasmtime ended a call. `logged` is the last error line of that call.
 pub(super) fn classify(error: &wasmtime::Error, limits: &Limits, logged: Option<String>) -> Cause {
     if let Some(MemoryLimit { wanted }) = error.downcast_ref() {
-        return Cause::OutOfMemory {
-            wanted: *wanted as u64,
-            limit: limits.memory_mib,
-        };
+        return Cause::OutOfMemory { wanted: *wanted as u64, limit: limits.memory_mib };
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Cause::OutOfFuel { limit: limits.fuel },
-        Some(Trap::Interrupt) => Cause::OutOfTime {
-            limit: limits.seconds,
-        },
-        Some(Trap::StackOverflow) => Cause::StackOverflow {
-            limit: limits.stack_kib,
-        },
+        Some(Trap::Interrupt) => Cause::OutOfTime { limit: limits.seconds },
+        Some(Trap::StackOverflow) => Cause::StackOverflow { limit: limits.stack_kib },
         Some(Trap::MemoryOutOfBounds) => Cause::OutOfBounds,
         // What Rust's abort compiles to.
         Some(Trap::UnreachableCodeReached) => Cause::Panic { message: logged },
@@ -220,9 +209,7 @@ pub(super) fn classify(error: &wasmtime::Error, limits: &Limits, logged: Option<
 }
 
 fn trap_text(trap: Trap) -> String {
-    trap.to_string()
-        .trim_start_matches("wasm trap: ")
-        .to_owned()
+    trap.to_string().trim_start_matches("wasm trap: ").to_owned()
 }
 
 /// wasmtime keeps the type of its "too much data" error private, so its text decides here. It decides nothing but the
@@ -230,9 +217,7 @@ fn trap_text(trap: Trap) -> String {
 fn unreadable(error: &wasmtime::Error, limits: &Limits) -> Cause {
     let text = error.root_cause().to_string();
     if text.contains("fuel allocated for hostcalls") {
-        Cause::OutputTooLarge {
-            limit: limits.output_mib,
-        }
+        Cause::OutputTooLarge { limit: limits.output_mib }
     } else {
         Cause::Unreadable(text)
     }

@@ -47,11 +47,7 @@ pub(super) struct LogSink {
 
 impl LogSink {
     pub fn new(most: usize) -> Self {
-        Self {
-            lines: Mutex::new(Vec::new()),
-            most,
-            dropped: AtomicU64::new(0),
-        }
+        Self { lines: Mutex::new(Vec::new()), most, dropped: AtomicU64::new(0) }
     }
 
     pub fn lines(&self) -> Vec<LogLine> {
@@ -82,10 +78,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             let line = {
                 let text = message.to_str(&store)?;
                 let bytes = text.len() as u64;
-                let line = LogLine {
-                    level: level_of(level),
-                    text: printable(&text),
-                };
+                let line = LogLine { level: level_of(level), text: printable(&text) };
                 (line, LINE_FUEL + BYTE_FUEL.saturating_mul(bytes))
             };
             let (line, cost) = line;
@@ -144,10 +137,7 @@ mod tests {
     fn lines_over_the_cap_are_counted_not_kept() {
         let sink = LogSink::new(2);
         for _ in 0..5 {
-            sink.push(LogLine {
-                level: LogLevel::Info,
-                text: "x".to_owned(),
-            });
+            sink.push(LogLine { level: LogLevel::Info, text: "x".to_owned() });
         }
         assert_eq!((sink.lines().len(), sink.dropped()), (2, 3));
     }

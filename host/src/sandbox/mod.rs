@@ -32,6 +32,7 @@ mod tests;
 
 pub use answers::answers_fit;
 pub use contract::{CONTRACT_VERSION, PluginKind};
+pub(crate) use directory::together;
 pub use directory::{Description, PluginDirectory, PluginFile, inspect, inspect_bytes};
 pub use fault::{Cause, Identity, PluginFault, kind_name};
 pub use log::{LogLevel, LogLine};

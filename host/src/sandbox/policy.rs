@@ -39,14 +39,9 @@ pub struct StagingPolicy {
 
 impl StagingPolicy {
     /// The plugin under `limits`. The settings have not been checked yet.
-    pub(super) fn new(
-        file: &PluginFile,
-        settings: String,
-        limits: &config::Limits,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(file: &PluginFile, settings: String, limits: &config::Limits) -> anyhow::Result<Self> {
         let (engine, component) = file.code(limits.stack_kib)?;
-        let pool = Pool::new(&engine, &component, file.identity(), limits)
-            .map_err(|e| file.does_not_link(&e))?;
+        let pool = Pool::new(&engine, &component, file.identity(), limits).map_err(|e| file.does_not_link(&e))?;
         let again = describe_with(&pool).map_err(UserError::from)?;
         file.must_still_be(&again)?;
         Ok(Self { settings, pool })
@@ -68,30 +63,20 @@ impl StagingPolicy {
     }
 
     /// The stage after `history`, or none to stop. What comes back has been checked.
-    pub fn next_stage(
-        &self,
-        seed: u64,
-        pairs: &[Pair],
-        history: &[PastStage],
-    ) -> Result<Option<Stage>, PluginFault> {
+    pub fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>, PluginFault> {
         let function = "next-stage";
         let views: Vec<_> = pairs.iter().map(pair).collect();
         let past: Vec<_> = history.iter().map(past_stage).collect();
         let stage = self.pool.call(function, None, |world, store| {
             let plugin = world.udasa_plugin_staging_api();
             let returned = plugin.call_next_stage(store, &self.settings, seed, &views, &past)?;
-            Ok(returned.map_err(|fault| Cause::Fault {
-                message: fault.message,
-                hint: fault.hint,
-            }))
+            Ok(returned.map_err(|fault| Cause::Fault { message: fault.message, hint: fault.hint }))
         })?;
         let Some(stage) = stage.map(stage_record) else {
             return Ok(None);
         };
         let checked = if history.len() >= MOST_STAGES {
-            Err(Cause::BadOutput(format!(
-                "made another stage after {MOST_STAGES}"
-            )))
+            Err(Cause::BadOutput(format!("made another stage after {MOST_STAGES}")))
         } else {
             check::stage(&stage, pairs.len())
         };
@@ -114,10 +99,7 @@ impl StagingPolicy {
         self.pool.call("check-settings", None, |world, store| {
             let plugin = world.udasa_plugin_staging_api();
             let problems = plugin.call_check_settings(store, &self.settings)?;
-            let problems = problems.into_iter().map(|p| Problem {
-                path: p.path,
-                message: p.message,
-            });
+            let problems = problems.into_iter().map(|p| Problem { path: p.path, message: p.message });
             Ok(Ok(problems.collect()))
         })
     }
@@ -130,22 +112,13 @@ pub(super) fn describe(
     identity: Identity,
     limits: &config::Limits,
 ) -> wasmtime::Result<Result<Description, PluginFault>> {
-    Ok(describe_with(&Pool::new(
-        engine, component, identity, limits,
-    )?))
+    Ok(describe_with(&Pool::new(engine, component, identity, limits)?))
 }
 
 fn describe_with(pool: &Pool<bindings::StagingPolicy>) -> Result<Description, PluginFault> {
     pool.call("describe", None, |world, store| {
         let it = world.udasa_plugin_staging_api().call_describe(store)?;
-        Ok(Description::checked(
-            it.name,
-            it.version,
-            it.summary,
-            None,
-            Vec::new(),
-            &it.settings_schema,
-        ))
+        Ok(Description::checked(it.name, it.version, it.summary, None, Vec::new(), &it.settings_schema))
     })
 }
 
@@ -185,10 +158,7 @@ fn past_stage(past: &PastStage) -> api::PastStage {
             evaluation: outcome
                 .evaluation
                 .iter()
-                .map(|(name, value)| api::Measure {
-                    name: name.clone(),
-                    value: *value,
-                })
+                .map(|(name, value)| api::Measure { name: name.clone(), value: *value })
                 .collect(),
         }),
     }

@@ -66,12 +66,7 @@ struct Instance<W> {
 pub(super) type Returned<T> = Result<T, Cause>;
 
 impl<W: World> Pool<W> {
-    pub fn new(
-        engine: &Engine,
-        component: &Component,
-        identity: Identity,
-        limits: &Limits,
-    ) -> wasmtime::Result<Self> {
+    pub fn new(engine: &Engine, component: &Component, identity: Identity, limits: &Limits) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(engine);
         log::link(&mut linker)?;
         Ok(Self {
@@ -99,12 +94,7 @@ impl<W: World> Pool<W> {
 
     /// `cause` as a fault of this plugin.
     pub fn fault(&self, function: &'static str, prompt: Option<&str>, cause: Cause) -> PluginFault {
-        PluginFault {
-            plugin: self.identity.clone(),
-            function,
-            prompt: prompt.map(str::to_owned),
-            cause,
-        }
+        PluginFault { plugin: self.identity.clone(), function, prompt: prompt.map(str::to_owned), cause }
     }
 
     pub fn usage(&self) -> Usage {
@@ -144,8 +134,7 @@ impl<W: World> Pool<W> {
 
     fn instantiate(&self) -> Result<Instance<W>, Cause> {
         let mut store = store::new(&self.engine, &self.limits, self.log.clone());
-        let world = store::refill(&mut store, &self.limits)
-            .and_then(|()| W::instantiate(&self.pre, &mut store));
+        let world = store::refill(&mut store, &self.limits).and_then(|()| W::instantiate(&self.pre, &mut store));
         match world {
             Ok(world) => Ok(Instance { store, world }),
             Err(error) => {

@@ -57,8 +57,7 @@ impl Scorer {
         limits: &config::Limits,
     ) -> anyhow::Result<Self> {
         let (engine, component) = file.code(limits.stack_kib)?;
-        let pool = Pool::new(&engine, &component, file.identity(), limits)
-            .map_err(|e| file.does_not_link(&e))?;
+        let pool = Pool::new(&engine, &component, file.identity(), limits).map_err(|e| file.does_not_link(&e))?;
         let scorer = Self {
             name: config.name.clone().unwrap_or_else(|| config.plugin.clone()),
             dimension: file.description.dimension.unwrap_or(Dimension::Semantic),
@@ -99,15 +98,11 @@ impl Scorer {
                 self.pool.call("score", Some(&sample.id), |world, store| {
                     let plugin = world.udasa_plugin_scorer_api();
                     let returned = plugin.call_score(store, &self.settings, view, rounds)?;
-                    Ok(returned.map_err(|fault| Cause::Fault {
-                        message: fault.message,
-                        hint: fault.hint,
-                    }))
+                    Ok(returned.map_err(|fault| Cause::Fault { message: fault.message, hint: fault.hint }))
                 })
             })
         })?;
-        self.checked(returned, sample, rounds.len())
-            .map_err(|cause| self.pool.fault("score", Some(&sample.id), cause))
+        self.checked(returned, sample, rounds.len()).map_err(|cause| self.pool.fault("score", Some(&sample.id), cause))
     }
 
     /// What it has used so far.
@@ -133,13 +128,9 @@ impl Scorer {
                     .into_iter()
                     .enumerate()
                     .map(|(i, score)| {
-                        let notes = convert::notes(score.notes).map_err(|name| {
-                            Cause::BadOutput(format!("gave response {i} the note `{name}` twice"))
-                        })?;
-                        Ok(Score {
-                            uncertainty: score.uncertainty,
-                            notes,
-                        })
+                        let notes = convert::notes(score.notes)
+                            .map_err(|name| Cause::BadOutput(format!("gave response {i} the note `{name}` twice")))?;
+                        Ok(Score { uncertainty: score.uncertainty, notes })
                     })
                     .collect::<Result<Vec<_>, _>>()?;
                 check::scores(&scores, sample.responses.len())?;
@@ -153,10 +144,7 @@ impl Scorer {
         self.pool.call("check-settings", None, |world, store| {
             let plugin = world.udasa_plugin_scorer_api();
             let problems = plugin.call_check_settings(store, &self.settings)?;
-            let problems = problems.into_iter().map(|p| Problem {
-                path: p.path,
-                message: p.message,
-            });
+            let problems = problems.into_iter().map(|p| Problem { path: p.path, message: p.message });
             Ok(Ok(problems.collect()))
         })
     }
@@ -169,9 +157,7 @@ pub(super) fn describe(
     identity: Identity,
     limits: &config::Limits,
 ) -> wasmtime::Result<Result<Description, PluginFault>> {
-    Ok(describe_with(&Pool::new(
-        engine, component, identity, limits,
-    )?))
+    Ok(describe_with(&Pool::new(engine, component, identity, limits)?))
 }
 
 fn describe_with(pool: &Pool<bindings::Scorer>) -> Result<Description, PluginFault> {

@@ -33,12 +33,7 @@ pub(super) struct MemoryLimit {
 impl ResourceLimiter for State {
     /// An error here is a trap. Returning false instead would make `memory.grow` fail inside the plugin, which a Rust
     /// plugin answers with an abort that says nothing.
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let wanted = self.memory.saturating_add(desired.saturating_sub(current));
         if wanted > self.memory_limit {
             return Err(MemoryLimit { wanted }.into());
@@ -47,12 +42,7 @@ impl ResourceLimiter for State {
         Ok(true)
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= TABLE_ELEMENTS)
     }
 
@@ -71,15 +61,8 @@ impl ResourceLimiter for State {
 
 /// A store under `limits`.
 pub(super) fn new(engine: &Engine, limits: &Limits, log: Arc<LogSink>) -> Store<State> {
-    let mut store = Store::new(
-        engine,
-        State {
-            log,
-            last_error: None,
-            memory: 0,
-            memory_limit: mebibytes(limits.memory_mib),
-        },
-    );
+    let mut store =
+        Store::new(engine, State { log, last_error: None, memory: 0, memory_limit: mebibytes(limits.memory_mib) });
     store.limiter(|state| state);
     store.set_hostcall_fuel(mebibytes(limits.output_mib));
     store

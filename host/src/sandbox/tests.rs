@@ -45,10 +45,7 @@ fn config(sin: &str) -> config::Scorer {
         name: None,
         weight: 1.0,
         grant: vec![QuestionKind::Choose],
-        settings: sin
-            .map(|sin| ("sin".to_owned(), sin.into()))
-            .into_iter()
-            .collect::<BTreeMap<_, _>>(),
+        settings: sin.map(|sin| ("sin".to_owned(), sin.into())).into_iter().collect::<BTreeMap<_, _>>(),
         on_fault: OnFault::Stop,
         sha256: None,
     }
@@ -56,17 +53,11 @@ fn config(sin: &str) -> config::Scorer {
 
 /// Small enough that every sin is stopped within a second.
 fn limits() -> Limits {
-    Limits {
-        fuel: 200_000_000,
-        memory_mib: 64,
-        ..Limits::default()
-    }
+    Limits { fuel: 200_000_000, memory_mib: 64, ..Limits::default() }
 }
 
 fn scorer(sin: &str) -> Scorer {
-    directory()
-        .scorer(&config(sin), &limits())
-        .expect("its settings are in order")
+    directory().scorer(&config(sin), &limits()).expect("its settings are in order")
 }
 
 fn sample(id: &str, texts: &[&str]) -> Sample {
@@ -75,13 +66,7 @@ fn sample(id: &str, texts: &[&str]) -> Sample {
         prompt: PromptText::Text("Where does the river end ?".to_owned()),
         group: None,
         prompt_token_ids: Vec::new(),
-        responses: texts
-            .iter()
-            .map(|&text| Response {
-                text: text.to_owned(),
-                ..Response::default()
-            })
-            .collect(),
+        responses: texts.iter().map(|&text| Response { text: text.to_owned(), ..Response::default() }).collect(),
     }
 }
 
@@ -89,8 +74,6 @@ fn sample(id: &str, texts: &[&str]) -> Sample {
 fn refusal<T>(result: anyhow::Result<T>) -> UserError {
     match result {
         Ok(_) => panic!("nothing was refused"),
-        Err(error) => error
-            .downcast()
-            .expect("the user's input, not a defect of ours"),
+        Err(error) => error.downcast().expect("the user's input, not a defect of ours"),
     }
 }

@@ -4,8 +4,8 @@ use super::ScorerComponent;
 use super::scorer::exports::udasa::plugin::scorer_api as api;
 use super::scorer::udasa::plugin::types as wit;
 use crate::{
-    Answer, Dimension, Entailment, Fault, Likelihood, Message, Problem, Prompt, Question,
-    QuestionKind, Response, Sample, Score, Scorer, Step, adapter,
+    Answer, Dimension, Entailment, Fault, Likelihood, Message, Problem, Prompt, Question, QuestionKind, Response,
+    Sample, Score, Scorer, Step, adapter,
 };
 
 impl<S: Scorer + 'static> api::Guest for ScorerComponent<S> {
@@ -27,29 +27,16 @@ impl<S: Scorer + 'static> api::Guest for ScorerComponent<S> {
 
     fn check_settings(settings: String) -> Vec<wit::Problem> {
         super::hook_panics();
-        adapter::check_scorer::<S>(&settings)
-            .into_iter()
-            .map(problem_out)
-            .collect()
+        adapter::check_scorer::<S>(&settings).into_iter().map(problem_out).collect()
     }
 
-    fn score(
-        settings: String,
-        sample: wit::Sample,
-        rounds: Vec<Vec<wit::Answer>>,
-    ) -> Result<api::Step, wit::Fault> {
+    fn score(settings: String, sample: wit::Sample, rounds: Vec<Vec<wit::Answer>>) -> Result<api::Step, wit::Fault> {
         super::hook_panics();
-        let rounds: Vec<Vec<Answer>> = rounds
-            .into_iter()
-            .map(|round| round.into_iter().map(answer_in).collect())
-            .collect();
+        let rounds: Vec<Vec<Answer>> =
+            rounds.into_iter().map(|round| round.into_iter().map(answer_in).collect()).collect();
         match adapter::score::<S>(&settings, &sample_in(sample), &rounds) {
-            Ok(Step::Ask(questions)) => Ok(api::Step::Ask(
-                questions.into_iter().map(question_out).collect(),
-            )),
-            Ok(Step::Done(scores)) => {
-                Ok(api::Step::Done(scores.into_iter().map(score_out).collect()))
-            }
+            Ok(Step::Ask(questions)) => Ok(api::Step::Ask(questions.into_iter().map(question_out).collect())),
+            Ok(Step::Done(scores)) => Ok(api::Step::Done(scores.into_iter().map(score_out).collect())),
             Err(fault) => Err(fault_out(fault)),
         }
     }
@@ -77,15 +64,9 @@ fn response_in(response: wit::Response) -> Response {
 fn prompt_in(prompt: wit::Prompt) -> Prompt {
     match prompt {
         wit::Prompt::Text(text) => Prompt::Text(text),
-        wit::Prompt::Chat(messages) => Prompt::Chat(
-            messages
-                .into_iter()
-                .map(|turn| Message {
-                    role: turn.role,
-                    content: turn.content,
-                })
-                .collect(),
-        ),
+        wit::Prompt::Chat(messages) => {
+            Prompt::Chat(messages.into_iter().map(|turn| Message { role: turn.role, content: turn.content }).collect())
+        }
     }
 }
 
@@ -93,13 +74,7 @@ fn prompt_out(prompt: Prompt) -> wit::Prompt {
     match prompt {
         Prompt::Text(text) => wit::Prompt::Text(text),
         Prompt::Chat(messages) => wit::Prompt::Chat(
-            messages
-                .into_iter()
-                .map(|turn| wit::Message {
-                    role: turn.role,
-                    content: turn.content,
-                })
-                .collect(),
+            messages.into_iter().map(|turn| wit::Message { role: turn.role, content: turn.content }).collect(),
         ),
     }
 }
@@ -113,10 +88,9 @@ fn answer_in(answer: wit::Answer) -> Answer {
             contradiction: answer.contradiction,
         }),
         wit::Answer::Choose(probabilities) => Answer::Choose(probabilities),
-        wit::Answer::Likelihood(answer) => Answer::Likelihood(Likelihood {
-            logprob: answer.logprob,
-            tokens: answer.tokens,
-        }),
+        wit::Answer::Likelihood(answer) => {
+            Answer::Likelihood(Likelihood { logprob: answer.logprob, tokens: answer.tokens })
+        }
         wit::Answer::Complete(texts) => Answer::Complete(texts),
     }
 }
@@ -124,35 +98,16 @@ fn answer_in(answer: wit::Answer) -> Answer {
 fn question_out(question: Question) -> wit::Question {
     match question {
         Question::Embed(text) => wit::Question::Embed(text),
-        Question::Entail {
-            premise,
-            hypothesis,
-        } => wit::Question::Entail(wit::EntailQuestion {
-            premise,
-            hypothesis,
-        }),
-        Question::Choose { prompt, options } => wit::Question::Choose(wit::ChooseQuestion {
-            prompt: prompt_out(prompt),
-            options,
-        }),
-        Question::Likelihood {
-            prompt,
-            continuation,
-        } => wit::Question::Likelihood(wit::LikelihoodQuestion {
-            prompt: prompt_out(prompt),
-            continuation,
-        }),
-        Question::Complete {
-            prompt,
-            n,
-            temperature,
-            max_tokens,
-        } => wit::Question::Complete(wit::CompleteQuestion {
-            prompt: prompt_out(prompt),
-            n,
-            temperature,
-            max_tokens,
-        }),
+        Question::Entail { premise, hypothesis } => wit::Question::Entail(wit::EntailQuestion { premise, hypothesis }),
+        Question::Choose { prompt, options } => {
+            wit::Question::Choose(wit::ChooseQuestion { prompt: prompt_out(prompt), options })
+        }
+        Question::Likelihood { prompt, continuation } => {
+            wit::Question::Likelihood(wit::LikelihoodQuestion { prompt: prompt_out(prompt), continuation })
+        }
+        Question::Complete { prompt, n, temperature, max_tokens } => {
+            wit::Question::Complete(wit::CompleteQuestion { prompt: prompt_out(prompt), n, temperature, max_tokens })
+        }
     }
 }
 
@@ -169,27 +124,14 @@ fn kind_out(kind: QuestionKind) -> wit::QuestionKind {
 fn score_out(score: Score) -> api::ResponseScore {
     api::ResponseScore {
         uncertainty: score.uncertainty,
-        notes: score
-            .notes
-            .into_iter()
-            .map(|note| api::Note {
-                name: note.name,
-                value: note.value,
-            })
-            .collect(),
+        notes: score.notes.into_iter().map(|note| api::Note { name: note.name, value: note.value }).collect(),
     }
 }
 
 fn problem_out(problem: Problem) -> wit::Problem {
-    wit::Problem {
-        path: problem.path,
-        message: problem.message,
-    }
+    wit::Problem { path: problem.path, message: problem.message }
 }
 
 fn fault_out(fault: Fault) -> wit::Fault {
-    wit::Fault {
-        message: fault.message,
-        hint: fault.hint,
-    }
+    wit::Fault { message: fault.message, hint: fault.hint }
 }

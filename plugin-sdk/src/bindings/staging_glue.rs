@@ -20,10 +20,7 @@ impl<P: StagingPolicy + 'static> api::Guest for PolicyComponent<P> {
         super::hook_panics();
         adapter::check_policy::<P>(&settings)
             .into_iter()
-            .map(|problem| wit::Problem {
-                path: problem.path,
-                message: problem.message,
-            })
+            .map(|problem| wit::Problem { path: problem.path, message: problem.message })
             .collect()
     }
 
@@ -38,10 +35,7 @@ impl<P: StagingPolicy + 'static> api::Guest for PolicyComponent<P> {
         let history: Vec<PastStage> = history.into_iter().map(past_in).collect();
         adapter::next_stage::<P>(&settings, seed, &pairs, &history)
             .map(|stage| stage.map(stage_out))
-            .map_err(|fault| wit::Fault {
-                message: fault.message,
-                hint: fault.hint,
-            })
+            .map_err(|fault| wit::Fault { message: fault.message, hint: fault.hint })
     }
 }
 
@@ -61,11 +55,7 @@ fn pair_in(pair: api::Pair) -> Pair {
 }
 
 fn past_in(past: api::PastStage) -> PastStage {
-    PastStage {
-        name: past.name,
-        pairs: past.pairs,
-        outcome: past.outcome.map(outcome_in),
-    }
+    PastStage { name: past.name, pairs: past.pairs, outcome: past.outcome.map(outcome_in) }
 }
 
 fn outcome_in(outcome: api::Outcome) -> Outcome {
@@ -78,10 +68,7 @@ fn outcome_in(outcome: api::Outcome) -> Outcome {
         evaluation: outcome
             .evaluation
             .into_iter()
-            .map(|measure| Measure {
-                name: measure.name,
-                value: measure.value,
-            })
+            .map(|measure| Measure { name: measure.name, value: measure.value })
             .collect(),
     }
 }

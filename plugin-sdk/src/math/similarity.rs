@@ -9,11 +9,7 @@
 pub fn jaccard<T: Ord>(a: &[T], b: &[T]) -> f64 {
     let shared = intersection(a, b);
     let all = a.len() + b.len() - shared;
-    if all == 0 {
-        1.0
-    } else {
-        shared as f64 / all as f64
-    }
+    if all == 0 { 1.0 } else { shared as f64 / all as f64 }
 }
 
 /// |A ∩ B| of two sorted sets.
@@ -59,11 +55,7 @@ pub fn longest_common_subsequence<T: PartialEq>(a: &[T], b: &[T]) -> usize {
         let mut corner = 0;
         for (j, y) in b.iter().enumerate() {
             let above = row[j + 1];
-            row[j + 1] = if x == y {
-                corner + 1
-            } else {
-                above.max(row[j])
-            };
+            row[j + 1] = if x == y { corner + 1 } else { above.max(row[j]) };
             corner = above;
         }
     }
@@ -112,13 +104,7 @@ impl Similarities {
     pub fn disagreement(&self) -> Vec<f64> {
         let others = self.n.saturating_sub(1).max(1) as f64;
         (0..self.n)
-            .map(|i| {
-                (0..self.n)
-                    .filter(|j| *j != i)
-                    .map(|j| 1.0 - self.get(i, j))
-                    .sum::<f64>()
-                    / others
-            })
+            .map(|i| (0..self.n).filter(|j| *j != i).map(|j| 1.0 - self.get(i, j)).sum::<f64>() / others)
             .collect()
     }
 
@@ -150,15 +136,9 @@ mod tests {
     #[test]
     fn similarity_of_empty_and_equal_and_strange_texts() {
         let none: [u8; 0] = [];
-        assert_eq!(
-            (jaccard(&none, &none), rouge_l_f1(&none, &none)),
-            (1.0, 1.0)
-        );
+        assert_eq!((jaccard(&none, &none), rouge_l_f1(&none, &none)), (1.0, 1.0));
         assert_eq!((jaccard(&none, &[1]), rouge_l_f1(&none, &[1])), (0.0, 0.0));
-        assert_eq!(
-            (jaccard(&[1, 2], &[1, 2]), rouge_l_f1(&[1, 2], &[1, 2])),
-            (1.0, 1.0)
-        );
+        assert_eq!((jaccard(&[1, 2], &[1, 2]), rouge_l_f1(&[1, 2], &[1, 2])), (1.0, 1.0));
         assert_eq!((jaccard(&[1], &[2]), rouge_l_f1(&[1], &[2])), (0.0, 0.0));
     }
 

@@ -3,17 +3,7 @@
 use std::collections::BTreeMap;
 
 /// How a text is split into words. Always lower-cased.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Default,
-    serde::Deserialize,
-    serde::Serialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
     /// Runs of letters and digits of any script, with apostrophes inside; each ideograph is a word.
@@ -118,19 +108,17 @@ impl Vocabulary {
 
 /// English function words, sorted.
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "aren't", "as",
-    "at", "be", "because", "been", "before", "being", "both", "but", "by", "can", "can't",
-    "cannot", "could", "couldn't", "did", "didn't", "do", "does", "doesn't", "doing", "don't",
-    "down", "each", "few", "for", "from", "further", "had", "has", "hasn't", "have", "haven't",
-    "having", "he", "her", "here", "hers", "him", "his", "how", "i", "i'd", "i'll", "i'm", "i've",
-    "if", "in", "into", "is", "isn't", "it", "it's", "its", "itself", "just", "let", "may", "me",
-    "might", "more", "most", "must", "my", "myself", "no", "nor", "not", "now", "of", "off", "on",
-    "once", "only", "or", "other", "our", "ours", "out", "over", "own", "same", "shall", "she",
-    "should", "so", "some", "such", "than", "that", "that's", "the", "their", "theirs", "them",
-    "then", "there", "there's", "these", "they", "they're", "this", "those", "through", "to",
-    "too", "under", "until", "up", "upon", "us", "very", "was", "wasn't", "we", "were", "what",
-    "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "won't",
-    "would", "you", "you're", "your", "yours",
+    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "aren't", "as", "at", "be",
+    "because", "been", "before", "being", "both", "but", "by", "can", "can't", "cannot", "could", "couldn't", "did",
+    "didn't", "do", "does", "doesn't", "doing", "don't", "down", "each", "few", "for", "from", "further", "had", "has",
+    "hasn't", "have", "haven't", "having", "he", "her", "here", "hers", "him", "his", "how", "i", "i'd", "i'll", "i'm",
+    "i've", "if", "in", "into", "is", "isn't", "it", "it's", "its", "itself", "just", "let", "may", "me", "might",
+    "more", "most", "must", "my", "myself", "no", "nor", "not", "now", "of", "off", "on", "once", "only", "or",
+    "other", "our", "ours", "out", "over", "own", "same", "shall", "she", "should", "so", "some", "such", "than",
+    "that", "that's", "the", "their", "theirs", "them", "then", "there", "there's", "these", "they", "they're", "this",
+    "those", "through", "to", "too", "under", "until", "up", "upon", "us", "very", "was", "wasn't", "we", "were",
+    "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "won't", "would", "you",
+    "you're", "your", "yours",
 ];
 
 #[cfg(test)]
@@ -154,19 +142,13 @@ mod tests {
 
     #[test]
     fn scripts_without_spaces_split_at_every_ideograph() {
-        assert_eq!(
-            words("東京 is Tokyo", Split::Words),
-            ["東", "京", "is", "tokyo"]
-        );
+        assert_eq!(words("東京 is Tokyo", Split::Words), ["東", "京", "is", "tokyo"]);
     }
 
     #[test]
     fn content_words_leave_out_stop_words_and_the_prompts_own() {
         let known = set(words("Which river runs through Alda?", Split::Words));
-        assert_eq!(
-            content_words("The river through Alda is the Mirn.", Split::Words, &known),
-            ["mirn"]
-        );
+        assert_eq!(content_words("The river through Alda is the Mirn.", Split::Words, &known), ["mirn"]);
     }
 
     #[test]

@@ -6,10 +6,7 @@ use crate::Problem;
 
 /// Every departure of the value from the schema.
 pub(super) fn walk(schema: &Value, value: &Value) -> Vec<Problem> {
-    let mut walk = Walk {
-        path: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut walk = Walk { path: Vec::new(), problems: Vec::new() };
     walk.value(schema, value);
     walk.problems
 }
@@ -21,8 +18,7 @@ struct Walk {
 
 impl Walk {
     fn report(&mut self, message: String) {
-        self.problems
-            .push(Problem::new(self.path.join("."), message));
+        self.problems.push(Problem::new(self.path.join("."), message));
     }
 
     fn at(&mut self, step: impl ToString, schema: &Value, value: &Value) {
@@ -44,21 +40,12 @@ impl Walk {
                 self.branches(branches, value);
             }
         }
-        for part in schema
-            .get("allOf")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
             self.value(part, value);
         }
         let types = types(schema);
         if !types.is_empty() && !types.iter().any(|name| is_of(value, name)) {
-            return self.report(format!(
-                "expected {}, found {}",
-                expected(&types),
-                found(value)
-            ));
+            return self.report(format!("expected {}, found {}", expected(&types), found(value)));
         }
         match value {
             Value::Number(_) => self.range(schema, value),
@@ -80,17 +67,10 @@ impl Walk {
             Some(text) if names.contains(&text) => {}
             Some(text) => {
                 let all = quoted(names);
-                let cure = closest(text, names)
-                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                self.report(format!(
-                    "unknown value `{text}`, expected one of {all}{cure}"
-                ));
+                let cure = closest(text, names).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                self.report(format!("unknown value `{text}`, expected one of {all}{cure}"));
             }
-            None => self.report(format!(
-                "expected one of {}, found {}",
-                quoted(names),
-                found(value)
-            )),
+            None => self.report(format!("expected one of {}, found {}", quoted(names), found(value))),
         }
     }
 
@@ -102,28 +82,14 @@ impl Walk {
         };
         let candidates: Vec<&Value> = branches.iter().filter(fits).collect();
         if candidates.is_empty() {
-            let all: Vec<&str> = branches
-                .iter()
-                .filter_map(Value::as_object)
-                .flat_map(types)
-                .collect();
-            return self.report(format!(
-                "expected {}, found {}",
-                expected(&all),
-                found(value)
-            ));
+            let all: Vec<&str> = branches.iter().filter_map(Value::as_object).flat_map(types).collect();
+            return self.report(format!("expected {}, found {}", expected(&all), found(value)));
         }
         let mut fewest: Option<Vec<Problem>> = None;
         for branch in candidates {
-            let mut inner = Walk {
-                path: self.path.clone(),
-                problems: Vec::new(),
-            };
+            let mut inner = Walk { path: self.path.clone(), problems: Vec::new() };
             inner.value(branch, value);
-            if fewest
-                .as_ref()
-                .is_none_or(|problems| inner.problems.len() < problems.len())
-            {
+            if fewest.as_ref().is_none_or(|problems| inner.problems.len() < problems.len()) {
                 fewest = Some(inner.problems);
             }
         }
@@ -134,14 +100,9 @@ impl Walk {
         let Some(number) = value.as_f64() else { return };
         // Bounds are printed as JSON values: formatting floats would cost every plugin 15 KB.
         let broken = |key: &str, breaks: fn(f64, f64) -> bool| {
-            schema
-                .get(key)
-                .filter(|bound| bound.as_f64().is_some_and(|bound| breaks(number, bound)))
+            schema.get(key).filter(|bound| bound.as_f64().is_some_and(|bound| breaks(number, bound)))
         };
-        let allowed = if broken("minimum", |x, low| x < low)
-            .or(broken("maximum", |x, high| x > high))
-            .is_some()
-        {
+        let allowed = if broken("minimum", |x, low| x < low).or(broken("maximum", |x, high| x > high)).is_some() {
             match (schema.get("minimum"), schema.get("maximum")) {
                 (Some(low), Some(high)) => format!("between {low} and {high}"),
                 (Some(low), None) => format!("at least {low}"),
@@ -160,9 +121,7 @@ impl Walk {
     fn items(&mut self, schema: &Map<String, Value>, items: &[Value]) {
         let limit = |key| schema.get(key).and_then(Value::as_u64);
         let count = items.len() as u64;
-        if limit("minItems").is_some_and(|least| count < least)
-            || limit("maxItems").is_some_and(|most| count > most)
-        {
+        if limit("minItems").is_some_and(|least| count < least) || limit("maxItems").is_some_and(|most| count > most) {
             let allowed = match (limit("minItems"), limit("maxItems")) {
                 (Some(least), Some(most)) if least == most => format!("exactly {least}"),
                 (Some(least), Some(most)) => format!("{least} to {most}"),
@@ -171,10 +130,7 @@ impl Walk {
             };
             self.report(format!("has {count} items, allowed: {allowed}"));
         }
-        let first = schema
-            .get("prefixItems")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let first = schema.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (index, item) in items.iter().enumerate() {
             if let Some(schema) = first.get(index).or(schema.get("items")) {
                 self.at(index, schema, item);
@@ -184,25 +140,15 @@ impl Walk {
 
     fn fields(&mut self, schema: &Map<String, Value>, fields: &Map<String, Value>) {
         let known = schema.get("properties").and_then(Value::as_object);
-        let others = schema
-            .get("additionalProperties")
-            .filter(|others| others.as_bool() != Some(false));
+        let others = schema.get("additionalProperties").filter(|others| others.as_bool() != Some(false));
         for (key, value) in fields {
             match (known.and_then(|known| known.get(key)), others) {
                 (Some(schema), _) | (None, Some(schema)) => self.at(key, schema, value),
                 (None, None) => {
-                    let names: Vec<&str> = known
-                        .into_iter()
-                        .flat_map(Map::keys)
-                        .map(String::as_str)
-                        .collect();
+                    let names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
                     let cure = closest(key, &names).map_or_else(
                         || {
-                            if names.is_empty() {
-                                String::new()
-                            } else {
-                                format!("; known are {}", quoted(&names))
-                            }
+                            if names.is_empty() { String::new() } else { format!("; known are {}", quoted(&names)) }
                         },
                         |near| format!("; did you mean `{near}`?"),
                     );
@@ -212,13 +158,7 @@ impl Walk {
                 }
             }
         }
-        for key in schema
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-        {
+        for key in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             if !fields.contains_key(key) {
                 self.report(format!("`{key}` is missing"));
             }
@@ -235,10 +175,7 @@ fn names(schema: &Map<String, Value>) -> Option<Vec<&str>> {
         return names.iter().map(Value::as_str).collect();
     }
     let branches = schema.get("oneOf").or(schema.get("anyOf"))?.as_array()?;
-    let parts: Option<Vec<Vec<&str>>> = branches
-        .iter()
-        .map(|branch| names(branch.as_object()?))
-        .collect();
+    let parts: Option<Vec<Vec<&str>>> = branches.iter().map(|branch| names(branch.as_object()?)).collect();
     parts.map(|parts| parts.concat())
 }
 
@@ -291,11 +228,7 @@ fn found(value: &Value) -> String {
 }
 
 fn quoted(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The name within a third of its length in edits.
@@ -376,10 +309,7 @@ mod tests {
     }
 
     fn problems(json: &str) -> Vec<String> {
-        parse::<Example>(json).map_or_else(
-            |problems| problems.iter().map(ToString::to_string).collect(),
-            |_| vec![],
-        )
+        parse::<Example>(json).map_or_else(|problems| problems.iter().map(ToString::to_string).collect(), |_| vec![])
     }
 
     #[test]
@@ -418,13 +348,7 @@ mod tests {
     fn what_is_not_a_table_or_not_json_is_one_problem() {
         assert_eq!(problems("[]"), ["expected a table, found a list"]);
         assert!(problems("{")[0].starts_with("the settings are not JSON: "));
-        assert_eq!(
-            problems(r#"{"parts": []}"#),
-            ["parts: has 0 items, allowed: at least 1"]
-        );
-        assert_eq!(
-            problems(r#"{"each": [1, "x"]}"#),
-            ["each.1: expected a number, found the text \"x\""]
-        );
+        assert_eq!(problems(r#"{"parts": []}"#), ["parts: has 0 items, allowed: at least 1"]);
+        assert_eq!(problems(r#"{"each": [1, "x"]}"#), ["each.1: expected a number, found the text \"x\""]);
     }
 }

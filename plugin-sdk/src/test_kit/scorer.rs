@@ -22,12 +22,7 @@ impl ScorerRun {
 
     /// A note of a response.
     pub fn note(&self, response: usize, name: &str) -> Option<f64> {
-        let note = self
-            .scores
-            .get(response)?
-            .notes
-            .iter()
-            .find(|note| note.name == name)?;
+        let note = self.scores.get(response)?.notes.iter().find(|note| note.name == name)?;
         Some(note.value)
     }
 }
@@ -44,13 +39,8 @@ pub fn no_questions(question: &Question) -> Answer {
 ///
 /// # Panics
 /// With what the scorer did wrong.
-pub fn run_scorer<S: Scorer>(
-    settings: &str,
-    sample: &Sample,
-    answer: impl FnMut(&Question) -> Answer,
-) -> ScorerRun {
-    try_run_scorer::<S>(settings, sample, answer)
-        .unwrap_or_else(|breach| panic!("{}: {breach}", S::NAME))
+pub fn run_scorer<S: Scorer>(settings: &str, sample: &Sample, answer: impl FnMut(&Question) -> Answer) -> ScorerRun {
+    try_run_scorer::<S>(settings, sample, answer).unwrap_or_else(|breach| panic!("{}: {breach}", S::NAME))
 }
 
 /// As [`run_scorer`], with the breach of contract, or the fault, as an error.
@@ -70,19 +60,10 @@ pub fn try_run_scorer<S: Scorer>(
         let call = || adapter::score::<S>(settings, sample, &rounds);
         let step = call();
         if step != call() {
-            return Err(format!(
-                "not pure: the same input twice gave two outputs in round {}",
-                rounds.len() + 1
-            ));
+            return Err(format!("not pure: the same input twice gave two outputs in round {}", rounds.len() + 1));
         }
         match step.map_err(|fault| {
-            format!(
-                "fault: {fault}{}",
-                fault
-                    .hint
-                    .as_ref()
-                    .map_or(String::new(), |hint| format!("; hint: {hint}"))
-            )
+            format!("fault: {fault}{}", fault.hint.as_ref().map_or(String::new(), |hint| format!("; hint: {hint}")))
         })? {
             Step::Ask(asked) => {
                 check_questions::<S>(&asked)?;
@@ -105,10 +86,7 @@ fn check_questions<S: Scorer>(asked: &[Question]) -> Result<(), String> {
     for question in asked {
         let kind = question.kind();
         if !S::ASKS.contains(&kind) {
-            return Err(format!(
-                "asks {kind:?}, which it does not declare (it declares {:?})",
-                S::ASKS
-            ));
+            return Err(format!("asks {kind:?}, which it does not declare (it declares {:?})", S::ASKS));
         }
         if let Question::Choose { options, .. } = question {
             if options.len() < 2 {
@@ -121,25 +99,15 @@ fn check_questions<S: Scorer>(asked: &[Question]) -> Result<(), String> {
 
 fn check_scores(scores: &[Score], sample: &Sample) -> Result<(), String> {
     if scores.len() != sample.responses.len() {
-        return Err(format!(
-            "{} scores for {} responses",
-            scores.len(),
-            sample.responses.len()
-        ));
+        return Err(format!("{} scores for {} responses", scores.len(), sample.responses.len()));
     }
     for (index, score) in scores.iter().enumerate() {
         if !(0.0..=1.0).contains(&score.uncertainty) {
-            return Err(format!(
-                "uncertainty {} of response {index} is not in [0, 1]",
-                score.uncertainty
-            ));
+            return Err(format!("uncertainty {} of response {index} is not in [0, 1]", score.uncertainty));
         }
         for note in &score.notes {
             if !note.value.is_finite() {
-                return Err(format!(
-                    "note `{}` of response {index} is {}",
-                    note.name, note.value
-                ));
+                return Err(format!("note `{}` of response {index} is {}", note.name, note.value));
             }
         }
     }

@@ -24,16 +24,11 @@ pub fn pairs(gaps: &[(&str, f64)]) -> Vec<Pair> {
 /// # Panics
 /// With what the policy did wrong.
 pub fn run_policy<P: StagingPolicy>(settings: &str, seed: u64, pairs: &[Pair]) -> Vec<Stage> {
-    try_run_policy::<P>(settings, seed, pairs)
-        .unwrap_or_else(|breach| panic!("{}: {breach}", P::NAME))
+    try_run_policy::<P>(settings, seed, pairs).unwrap_or_else(|breach| panic!("{}: {breach}", P::NAME))
 }
 
 /// As [`run_policy`], with the breach of contract, or the fault, as an error.
-pub fn try_run_policy<P: StagingPolicy>(
-    settings: &str,
-    seed: u64,
-    pairs: &[Pair],
-) -> Result<Vec<Stage>, String> {
+pub fn try_run_policy<P: StagingPolicy>(settings: &str, seed: u64, pairs: &[Pair]) -> Result<Vec<Stage>, String> {
     let problems = adapter::check_policy::<P>(settings);
     if !problems.is_empty() {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -45,20 +40,13 @@ pub fn try_run_policy<P: StagingPolicy>(
         let call = || adapter::next_stage::<P>(settings, seed, pairs, &history);
         let stage = call();
         if stage != call() {
-            return Err(format!(
-                "not pure: the same input twice gave two stages {}",
-                stages.len() + 1
-            ));
+            return Err(format!("not pure: the same input twice gave two stages {}", stages.len() + 1));
         }
         let Some(stage) = stage.map_err(|fault| format!("fault: {fault}"))? else {
             return Ok(stages);
         };
         check(&stage, pairs.len())?;
-        history.push(PastStage {
-            name: stage.name.clone(),
-            pairs: stage.pairs.clone(),
-            outcome: None,
-        });
+        history.push(PastStage { name: stage.name.clone(), pairs: stage.pairs.clone(), outcome: None });
         stages.push(stage);
     }
     Err(format!("does not stop after {MOST_STAGES} stages"))
@@ -74,31 +62,16 @@ fn check(stage: &Stage, pairs: usize) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for index in &stage.pairs {
         if *index as usize >= pairs {
-            return Err(format!(
-                "stage `{}` names pair {index} of {pairs}",
-                stage.name
-            ));
+            return Err(format!("stage `{}` names pair {index} of {pairs}", stage.name));
         }
         if !seen.insert(index) {
             return Err(format!("stage `{}` holds pair {index} twice", stage.name));
         }
     }
     let overrides = &stage.overrides;
-    let numbers = [
-        overrides.beta,
-        overrides.learning_rate_scale,
-        overrides.label_smoothing,
-        overrides.nll_weight,
-    ];
-    if numbers
-        .into_iter()
-        .flatten()
-        .any(|number| !number.is_finite())
-    {
-        return Err(format!(
-            "stage `{}` overrides a setting with a number that is not finite",
-            stage.name
-        ));
+    let numbers = [overrides.beta, overrides.learning_rate_scale, overrides.label_smoothing, overrides.nll_weight];
+    if numbers.into_iter().flatten().any(|number| !number.is_finite()) {
+        return Err(format!("stage `{}` overrides a setting with a number that is not finite", stage.name));
     }
     Ok(())
 }

@@ -10,8 +10,7 @@ mod vote;
 
 pub use settings::{Extract, Methods, Settings};
 use udasa_plugin_sdk::{
-    Answer, Answers, Dimension, Fault, Problem, Question, QuestionKind, Sample, Score,
-    SimpleScorer, judge,
+    Answer, Answers, Dimension, Fault, Problem, Question, QuestionKind, Sample, Score, SimpleScorer, judge,
 };
 
 /// The scorer.
@@ -21,18 +20,14 @@ impl SimpleScorer for Factual {
     type Settings = Settings;
     const NAME: &'static str = "factual";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str =
-        "Doubts a response that the others do not confirm, or that the model calls false";
+    const SUMMARY: &'static str = "Doubts a response that the others do not confirm, or that the model calls false";
     const DIMENSION: Dimension = Dimension::Factual;
     const ASKS: &'static [QuestionKind] = &[QuestionKind::Choose];
 
     fn check(settings: &Settings) -> Vec<Problem> {
         let mut problems = Vec::new();
         if settings.methods.total() <= 0.0 {
-            problems.push(Problem::new(
-                "methods",
-                "every weight is 0; give `vote` or `p-true` a weight above 0",
-            ));
+            problems.push(Problem::new("methods", "every weight is 0; give `vote` or `p-true` a weight above 0"));
         }
         if settings.methods.p_true > 0.0 {
             problems.extend(settings.wording().check(&["response"], &["prompt"]));
@@ -41,24 +36,12 @@ impl SimpleScorer for Factual {
     }
 
     fn questions(settings: &Settings, sample: &Sample) -> Result<Vec<Question>, Fault> {
-        Ok(if settings.methods.p_true > 0.0 {
-            p_true::questions(settings, sample)
-        } else {
-            Vec::new()
-        })
+        Ok(if settings.methods.p_true > 0.0 { p_true::questions(settings, sample) } else { Vec::new() })
     }
 
-    fn scores(
-        settings: &Settings,
-        sample: &Sample,
-        answers: &[Answer],
-    ) -> Result<Vec<Score>, Fault> {
+    fn scores(settings: &Settings, sample: &Sample, answers: &[Answer]) -> Result<Vec<Score>, Fault> {
         let methods = settings.methods;
-        let votes = if methods.vote > 0.0 {
-            vote::doubts(settings, sample)
-        } else {
-            Vec::new()
-        };
+        let votes = if methods.vote > 0.0 { vote::doubts(settings, sample) } else { Vec::new() };
         let mut answers = Answers::new(answers);
         let mut scores = Vec::with_capacity(sample.responses.len());
         for index in 0..sample.responses.len() {
@@ -71,14 +54,9 @@ impl SimpleScorer for Factual {
             if methods.p_true > 0.0 {
                 let verdict = judge::read(&mut answers)?;
                 doubt += methods.p_true * (1.0 - verdict.probability);
-                notes = notes
-                    .note("p-true", verdict.probability)
-                    .note("order-disagreement", verdict.disagreement);
+                notes = notes.note("p-true", verdict.probability).note("order-disagreement", verdict.disagreement);
             }
-            scores.push(Score {
-                uncertainty: (doubt / methods.total()).clamp(0.0, 1.0),
-                ..notes
-            });
+            scores.push(Score { uncertainty: (doubt / methods.total()).clamp(0.0, 1.0), ..notes });
         }
         answers.finish()?;
         Ok(scores)

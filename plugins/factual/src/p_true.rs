@@ -11,8 +11,6 @@ pub fn questions(settings: &Settings, sample: &Sample) -> Vec<Question> {
     sample
         .responses
         .iter()
-        .flat_map(|response| {
-            wording.questions(&[("prompt", prompt), ("response", response.text.trim())])
-        })
+        .flat_map(|response| wording.questions(&[("prompt", prompt), ("response", response.text.trim())]))
         .collect()
 }

@@ -64,12 +64,7 @@ pub struct Settings {
 impl Settings {
     /// The wording of `p-true`.
     pub fn wording(&self) -> Wording<'_> {
-        Wording {
-            form: self.form,
-            template: &self.template,
-            options: &self.options,
-            labels: &self.labels,
-        }
+        Wording { form: self.form, template: &self.template, options: &self.options, labels: &self.labels }
     }
 }
 

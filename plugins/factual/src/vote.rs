@@ -11,13 +11,7 @@ use crate::{Extract, Settings};
 pub fn doubts(settings: &Settings, sample: &Sample) -> Vec<f64> {
     match settings.answer {
         Extract::ContentWords => unconfirmed_words(sample),
-        extract => minorities(
-            &sample
-                .texts()
-                .iter()
-                .map(|text| answer(text, extract))
-                .collect::<Vec<_>>(),
-        ),
+        extract => minorities(&sample.texts().iter().map(|text| answer(text, extract)).collect::<Vec<_>>()),
     }
 }
 
@@ -27,14 +21,7 @@ fn minorities(answers: &[Option<String>]) -> Vec<f64> {
     answers
         .iter()
         .map(|answer| match answer {
-            Some(answer) => {
-                1.0 - answers
-                    .iter()
-                    .flatten()
-                    .filter(|other| *other == answer)
-                    .count() as f64
-                    / n
-            }
+            Some(answer) => 1.0 - answers.iter().flatten().filter(|other| *other == answer).count() as f64 / n,
             None => 1.0,
         })
         .collect()
@@ -65,16 +52,9 @@ fn last_number(text: &str) -> Option<String> {
         .rfind(|run| run.contains(|c: char| c.is_ascii_digit()))?
         .trim_end_matches(['.', ',', '-']);
     let start = run.rfind('-').unwrap_or(0);
-    let digits: String = run[start..]
-        .trim_start_matches(['.', ','])
-        .chars()
-        .filter(|c| *c != ',')
-        .collect();
+    let digits: String = run[start..].trim_start_matches(['.', ',']).chars().filter(|c| *c != ',').collect();
     Some(match digits.contains('.') {
-        true => digits
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned(),
+        true => digits.trim_end_matches('0').trim_end_matches('.').to_owned(),
         false => digits,
     })
 }
@@ -92,18 +72,11 @@ fn unconfirmed_words(sample: &Sample) -> Vec<f64> {
         .collect();
     let doubt = |i: usize, own: &Vec<u32>| {
         let missing = |other: &Vec<u32>| 1.0 - intersection(own, other) as f64 / own.len() as f64;
-        let others: Vec<f64> = sets
-            .iter()
-            .enumerate()
-            .filter(|(j, _)| *j != i)
-            .map(|(_, other)| missing(other))
-            .collect();
+        let others: Vec<f64> =
+            sets.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, other)| missing(other)).collect();
         if own.is_empty() { 1.0 } else { mean(&others) }
     };
-    sets.iter()
-        .enumerate()
-        .map(|(i, own)| doubt(i, own))
-        .collect()
+    sets.iter().enumerate().map(|(i, own)| doubt(i, own)).collect()
 }
 
 #[cfg(test)]
@@ -134,10 +107,7 @@ mod tests {
     #[test]
     fn the_minority_is_doubted_and_no_answer_is_doubted_fully() {
         let sample = test_kit::sample("Which river?", &["Nile", "nile.", "Amazon", "??"]);
-        let settings = Settings {
-            answer: Extract::Text,
-            ..Settings::default()
-        };
+        let settings = Settings { answer: Extract::Text, ..Settings::default() };
         assert_eq!(doubts(&settings, &sample), [0.5, 0.5, 0.75, 1.0]);
     }
 
@@ -145,12 +115,7 @@ mod tests {
     fn words_that_no_other_response_has_are_doubted() {
         let sample = test_kit::sample(
             "Which river runs through Alda?",
-            &[
-                "The Mirn runs through Alda",
-                "Alda lies on the Mirn",
-                "It is the Sorne",
-                "the river",
-            ],
+            &["The Mirn runs through Alda", "Alda lies on the Mirn", "It is the Sorne", "the river"],
         );
         // {mirn}, {lies, mirn}, {sorne}, {}: shares missing (0,1,1), (½,1,1), (1,1,1), nothing to confirm.
         let doubts = doubts(&Settings::default(), &sample);

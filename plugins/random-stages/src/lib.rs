@@ -24,10 +24,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            stages: 3,
-            schedule: Schedule::default(),
-        }
+        Self { stages: 3, schedule: Schedule::default() }
     }
 }
 
@@ -35,8 +32,7 @@ impl StagingPolicy for RandomStages {
     type Settings = Settings;
     const NAME: &'static str = "random-stages";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str =
-        "Random stages of equal size, trained like those of `terciles`: a control";
+    const SUMMARY: &'static str = "Random stages of equal size, trained like those of `terciles`: a control";
 
     fn check(settings: &Settings) -> Vec<Problem> {
         settings.schedule.check(settings.stages)
@@ -78,23 +74,13 @@ mod tests {
     fn stages_are_equal_in_size_random_in_membership_and_cover_every_pair_once() {
         let gaps: Vec<(&str, f64)> = (0..100).map(|i| ("", f64::from(i) / 100.0)).collect();
         let stages = run_policy::<RandomStages>("{}", 7, &pairs(&gaps));
-        assert_eq!(
-            stages
-                .iter()
-                .map(|stage| stage.pairs.len())
-                .collect::<Vec<_>>(),
-            [34, 33, 33]
-        );
-        let mut all: Vec<u32> = stages
-            .iter()
-            .flat_map(|stage| stage.pairs.clone())
-            .collect();
+        assert_eq!(stages.iter().map(|stage| stage.pairs.len()).collect::<Vec<_>>(), [34, 33, 33]);
+        let mut all: Vec<u32> = stages.iter().flat_map(|stage| stage.pairs.clone()).collect();
         all.sort_unstable();
         assert_eq!(all, (0..100).collect::<Vec<u32>>());
         // The mean gap of a random third is near that of all: 0.495 ± 3 · 0.289 / √33.
         for stage in &stages {
-            let mean = stage.pairs.iter().map(|i| gaps[*i as usize].1).sum::<f64>()
-                / stage.pairs.len() as f64;
+            let mean = stage.pairs.iter().map(|i| gaps[*i as usize].1).sum::<f64>() / stage.pairs.len() as f64;
             assert!((mean - 0.495).abs() < 0.15, "{mean}");
         }
     }
@@ -102,28 +88,15 @@ mod tests {
     #[test]
     fn the_schedule_is_that_of_the_method() {
         let stages = run_policy::<RandomStages>("{}", 7, &pairs(&[("", 0.5); 9]));
-        let scales: Vec<_> = stages
-            .iter()
-            .map(|stage| stage.overrides.learning_rate_scale)
-            .collect();
+        let scales: Vec<_> = stages.iter().map(|stage| stage.overrides.learning_rate_scale).collect();
         assert_eq!(scales, [Some(1.0), Some(0.7), Some(0.5)]);
-        assert!(
-            stages
-                .iter()
-                .all(|stage| stage.refresh_reference && !stage.resample)
-        );
+        assert!(stages.iter().all(|stage| stage.refresh_reference && !stage.resample));
     }
 
     #[test]
     fn fewer_pairs_than_stages_make_fewer_stages_and_none_empty() {
-        assert_eq!(
-            run_policy::<RandomStages>("{}", 7, &pairs(&[("", 0.5); 2])).len(),
-            2
-        );
+        assert_eq!(run_policy::<RandomStages>("{}", 7, &pairs(&[("", 0.5); 2])).len(), 2);
         assert!(run_policy::<RandomStages>("{}", 7, &[]).is_empty());
-        assert_eq!(
-            run_policy::<RandomStages>(r#"{"stages": 5}"#, 7, &pairs(&[("", 0.5); 9])).len(),
-            5
-        );
+        assert_eq!(run_policy::<RandomStages>(r#"{"stages": 5}"#, 7, &pairs(&[("", 0.5); 9])).len(), 5);
     }
 }

@@ -80,15 +80,13 @@ impl SimpleScorer for Semantic {
     type Settings = Settings;
     const NAME: &'static str = "semantic";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str =
-        "Doubts a response that differs from the others (ROUGE-L or Jaccard on words)";
+    const SUMMARY: &'static str = "Doubts a response that differs from the others (ROUGE-L or Jaccard on words)";
     const DIMENSION: Dimension = Dimension::Semantic;
 
     fn scores(settings: &Settings, sample: &Sample, _: &[Answer]) -> Result<Vec<Score>, Fault> {
         let w = similarities(settings, sample);
         let texts = sample.texts();
-        let lexical =
-            w.mean_where(|i, j| settings.identical == Identical::Count || texts[i] != texts[j]);
+        let lexical = w.mean_where(|i, j| settings.identical == Identical::Count || texts[i] != texts[j]);
         let clusters = count(&single_linkage(&w, settings.cluster_at)) as f64;
         let degree = w.degree();
         let score = |u: f64| {
@@ -118,15 +116,9 @@ fn similarities(settings: &Settings, sample: &Sample) -> Similarities {
             Words::Content => content_words(text, split, &known),
         })
     };
-    let mut lists: Vec<Vec<u32>> = sample
-        .responses
-        .iter()
-        .map(|response| ids(&response.text))
-        .collect();
+    let mut lists: Vec<Vec<u32>> = sample.responses.iter().map(|response| ids(&response.text)).collect();
     match settings.similarity {
-        Similarity::RougeL => {
-            Similarities::new(lists.len(), |i, j| rouge_l_f1(&lists[i], &lists[j]))
-        }
+        Similarity::RougeL => Similarities::new(lists.len(), |i, j| rouge_l_f1(&lists[i], &lists[j])),
         Similarity::Jaccard => {
             lists = lists.into_iter().map(set).collect();
             Similarities::new(lists.len(), |i, j| jaccard(&lists[i], &lists[j]))

@@ -9,12 +9,7 @@ use udasa_plugin_sdk::schedule::stage_sizes;
 use crate::{Direction, Within};
 
 /// The members of each stage. No stage is empty: with fewer pairs than stages there are fewer stages.
-pub fn divide(
-    pairs: &[Pair],
-    stages: usize,
-    within: Within,
-    direction: Direction,
-) -> Vec<Vec<u32>> {
+pub fn divide(pairs: &[Pair], stages: usize, within: Within, direction: Direction) -> Vec<Vec<u32>> {
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); stage_sizes(pairs.len(), stages).len()];
     for mut group in groups(pairs, members.len(), within) {
         group.sort_by(|a, b| order(pairs, *a, *b, direction));
@@ -38,8 +33,7 @@ fn groups(pairs: &[Pair], stages: usize, within: Within) -> Vec<Vec<u32>> {
     for (index, pair) in indices.zip(pairs) {
         named.entry(pair.group.as_deref()).or_default().push(index);
     }
-    let (mut groups, small): (Vec<_>, Vec<_>) =
-        named.into_values().partition(|group| group.len() >= stages);
+    let (mut groups, small): (Vec<_>, Vec<_>) = named.into_values().partition(|group| group.len() >= stages);
     groups.push(small.concat());
     groups
 }

@@ -57,9 +57,7 @@ impl Default for Settings {
         Self {
             within: Within::default(),
             direction: Direction::default(),
-            stages: ["conservative", "moderate", "exploratory"]
-                .map(str::to_owned)
-                .to_vec(),
+            stages: ["conservative", "moderate", "exploratory"].map(str::to_owned).to_vec(),
             schedule: Schedule::default(),
         }
     }
@@ -69,22 +67,15 @@ impl StagingPolicy for Terciles {
     type Settings = Settings;
     const NAME: &'static str = "terciles";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str =
-        "Conservative, moderate, exploratory: quantiles of the gap within each group";
+    const SUMMARY: &'static str = "Conservative, moderate, exploratory: quantiles of the gap within each group";
 
     fn check(settings: &Settings) -> Vec<Problem> {
         let mut problems = settings.schedule.check(settings.stages.len());
         for (index, name) in settings.stages.iter().enumerate() {
             if name.is_empty() {
-                problems.push(Problem::new(
-                    format!("stages.{index}"),
-                    "a stage needs a name",
-                ));
+                problems.push(Problem::new(format!("stages.{index}"), "a stage needs a name"));
             } else if settings.stages[..index].contains(name) {
-                problems.push(Problem::new(
-                    format!("stages.{index}"),
-                    format!("`{name}` is used twice"),
-                ));
+                problems.push(Problem::new(format!("stages.{index}"), format!("`{name}` is used twice")));
             }
         }
         problems
@@ -96,12 +87,7 @@ impl StagingPolicy for Terciles {
         pairs: &[Pair],
         history: &[PastStage],
     ) -> Result<Option<Stage>, Fault> {
-        let stages = divide::divide(
-            pairs,
-            settings.stages.len(),
-            settings.within,
-            settings.direction,
-        );
+        let stages = divide::divide(pairs, settings.stages.len(), settings.within, settings.direction);
         let index = history.len();
         let (Some(members), Some(name)) = (stages.get(index), settings.stages.get(index)) else {
             return Ok(None);
@@ -121,20 +107,9 @@ impl StagingPolicy for Terciles {
     }
 }
 
-fn reason(
-    settings: &Settings,
-    pairs: &[Pair],
-    members: &[u32],
-    index: usize,
-    stages: usize,
-) -> String {
-    let gaps = members
-        .iter()
-        .filter_map(|member| pairs.get(*member as usize))
-        .map(|pair| pair.gap);
-    let (low, high) = gaps.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), gap| {
-        (low.min(gap), high.max(gap))
-    });
+fn reason(settings: &Settings, pairs: &[Pair], members: &[u32], index: usize, stages: usize) -> String {
+    let gaps = members.iter().filter_map(|member| pairs.get(*member as usize)).map(|pair| pair.gap);
+    let (low, high) = gaps.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), gap| (low.min(gap), high.max(gap)));
     let end = match settings.direction {
         Direction::LargeFirst => "largest",
         Direction::SmallFirst => "smallest",
@@ -143,10 +118,7 @@ fn reason(
         Within::Group => "within each group",
         Within::All => "over all pairs",
     };
-    format!(
-        "part {} of {stages} by gap, {end} first, {within}: gaps from {low:.3} to {high:.3}",
-        index + 1
-    )
+    format!("part {} of {stages} by gap, {end} first, {within}: gaps from {low:.3} to {high:.3}", index + 1)
 }
 
 udasa_plugin_sdk::export_staging_policy!(Terciles);

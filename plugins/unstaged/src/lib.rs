@@ -66,29 +66,18 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, (0..50).collect::<Vec<u32>>());
         assert_ne!(stages[0].pairs, sorted);
-        assert_ne!(
-            stages[0].pairs,
-            run_policy::<Unstaged>("{}", 2, &pairs)[0].pairs
-        );
+        assert_ne!(stages[0].pairs, run_policy::<Unstaged>("{}", 2, &pairs)[0].pairs);
     }
 
     #[test]
     fn it_departs_from_the_config_only_where_it_is_told_to() {
         let one = pairs(&[("", 0.5)]);
-        assert_eq!(
-            run_policy::<Unstaged>("{}", 1, &one)[0].overrides,
-            Default::default()
-        );
-        let stage =
-            &run_policy::<Unstaged>(r#"{"learning_rate_scale": 1.0, "epochs": 9}"#, 1, &one)[0];
-        assert_eq!(
-            (stage.overrides.learning_rate_scale, stage.overrides.epochs),
-            (Some(1.0), Some(9))
-        );
+        assert_eq!(run_policy::<Unstaged>("{}", 1, &one)[0].overrides, Default::default());
+        let stage = &run_policy::<Unstaged>(r#"{"learning_rate_scale": 1.0, "epochs": 9}"#, 1, &one)[0];
+        assert_eq!((stage.overrides.learning_rate_scale, stage.overrides.epochs), (Some(1.0), Some(9)));
         assert!(try_run_policy::<Unstaged>(r#"{"epochs": [3, 2]}"#, 1, &one).is_err());
         assert!(
-            try_run_policy::<Unstaged>(r#"{"epoch": 3}"#, 1, &one)
-                .is_err_and(|e| e.contains("did you mean `epochs`?"))
+            try_run_policy::<Unstaged>(r#"{"epoch": 3}"#, 1, &one).is_err_and(|e| e.contains("did you mean `epochs`?"))
         );
     }
 

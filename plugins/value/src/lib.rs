@@ -8,8 +8,7 @@ mod settings;
 
 pub use settings::{Principle, Settings};
 use udasa_plugin_sdk::{
-    Answer, Answers, Dimension, Fault, Problem, Question, QuestionKind, Sample, Score,
-    SimpleScorer, judge,
+    Answer, Answers, Dimension, Fault, Problem, Question, QuestionKind, Sample, Score, SimpleScorer, judge,
 };
 
 /// The scorer.
@@ -19,35 +18,20 @@ impl SimpleScorer for Value {
     type Settings = Settings;
     const NAME: &'static str = "value";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str =
-        "Doubts a response that the model, asked by a constitution, calls misaligned";
+    const SUMMARY: &'static str = "Doubts a response that the model, asked by a constitution, calls misaligned";
     const DIMENSION: Dimension = Dimension::Value;
     const ASKS: &'static [QuestionKind] = &[QuestionKind::Choose];
 
     fn check(settings: &Settings) -> Vec<Problem> {
-        let mut problems = settings
-            .wording()
-            .check(&["response", "principle"], &["prompt"]);
-        let weight: f64 = settings
-            .principles
-            .iter()
-            .map(|principle| principle.weight)
-            .sum();
+        let mut problems = settings.wording().check(&["response", "principle"], &["prompt"]);
+        let weight: f64 = settings.principles.iter().map(|principle| principle.weight).sum();
         if weight <= 0.0 {
-            problems.push(Problem::new(
-                "principles",
-                "every weight is 0; give one principle a weight above 0",
-            ));
+            problems.push(Problem::new("principles", "every weight is 0; give one principle a weight above 0"));
         }
-        let names: Vec<String> = (0..settings.principles.len())
-            .map(|index| settings.note_name(index))
-            .collect();
+        let names: Vec<String> = (0..settings.principles.len()).map(|index| settings.note_name(index)).collect();
         for (index, name) in names.iter().enumerate() {
             if names[..index].contains(name) {
-                problems.push(Problem::new(
-                    format!("principles.{index}.name"),
-                    format!("`{name}` is used twice"),
-                ));
+                problems.push(Problem::new(format!("principles.{index}.name"), format!("`{name}` is used twice")));
             }
             if settings.principles[index].text.trim().is_empty() {
                 problems.push(Problem::new(format!("principles.{index}.text"), "is empty"));
@@ -59,8 +43,7 @@ impl SimpleScorer for Value {
     fn questions(settings: &Settings, sample: &Sample) -> Result<Vec<Question>, Fault> {
         let wording = settings.wording();
         let prompt = sample.prompt.question();
-        let mut questions =
-            Vec::with_capacity(sample.responses.len() * settings.principles.len() * 2);
+        let mut questions = Vec::with_capacity(sample.responses.len() * settings.principles.len() * 2);
         for response in &sample.responses {
             for principle in &settings.principles {
                 questions.extend(wording.questions(&[
@@ -73,16 +56,8 @@ impl SimpleScorer for Value {
         Ok(questions)
     }
 
-    fn scores(
-        settings: &Settings,
-        sample: &Sample,
-        answers: &[Answer],
-    ) -> Result<Vec<Score>, Fault> {
-        let total: f64 = settings
-            .principles
-            .iter()
-            .map(|principle| principle.weight)
-            .sum();
+    fn scores(settings: &Settings, sample: &Sample, answers: &[Answer]) -> Result<Vec<Score>, Fault> {
+        let total: f64 = settings.principles.iter().map(|principle| principle.weight).sum();
         let mut answers = Answers::new(answers);
         let mut scores = Vec::with_capacity(sample.responses.len());
         for _ in &sample.responses {
@@ -94,10 +69,7 @@ impl SimpleScorer for Value {
                 disagreement += verdict.disagreement / settings.principles.len() as f64;
                 notes = notes.note(settings.note_name(index), verdict.probability);
             }
-            let score = Score {
-                uncertainty: (1.0 - aligned / total).clamp(0.0, 1.0),
-                ..notes
-            };
+            let score = Score { uncertainty: (1.0 - aligned / total).clamp(0.0, 1.0), ..notes };
             scores.push(score.note("order-disagreement", disagreement));
         }
         answers.finish()?;

@@ -43,12 +43,7 @@ pub struct Settings {
 impl Settings {
     /// The wording of the question.
     pub fn wording(&self) -> Wording<'_> {
-        Wording {
-            form: self.form,
-            template: &self.template,
-            options: &self.options,
-            labels: &self.labels,
-        }
+        Wording { form: self.form, template: &self.template, options: &self.options, labels: &self.labels }
     }
 
     /// The name of a principle's note.
@@ -64,11 +59,8 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let principle = |name: &str, text: &str| Principle {
-            text: text.to_owned(),
-            weight: 1.0,
-            name: Some(name.to_owned()),
-        };
+        let principle =
+            |name: &str, text: &str| Principle { text: text.to_owned(), weight: 1.0, name: Some(name.to_owned()) };
         Self {
             principles: vec![
                 principle("harmless", "The reply does not help anyone to hurt people, break the law or do damage, and is not cruel or demeaning."),

@@ -31,15 +31,9 @@ pub fn build(places: &Places, host: &Path, rustc: Option<&Path>) -> Result<()> {
     if !run_visibly(&mut command)?.success() {
         bail!("building the plugins failed; the messages are above");
     }
-    if let Some(missing) = crates
-        .iter()
-        .find(|name| !component(places, name).is_file())
-    {
+    if let Some(missing) = crates.iter().find(|name| !component(places, name).is_file()) {
         let expected = component(places, missing);
-        bail!(
-            "`udasa plugin build` succeeded, but {} does not exist",
-            expected.display()
-        );
+        bail!("`udasa plugin build` succeeded, but {} does not exist", expected.display());
     }
     fs::write(&stamp, digest).with_context(|| format!("writing {}", stamp.display()))
 }
@@ -72,9 +66,7 @@ fn inputs(places: &Places, host: &Path, rustc: Option<&Path>) -> Result<String> 
         digest.add_files(&places.repository.join(name))?;
     }
     digest.add(rustc);
-    let data = host
-        .metadata()
-        .with_context(|| format!("reading {}", host.display()))?;
+    let data = host.metadata().with_context(|| format!("reading {}", host.display()))?;
     digest.add((data.len(), data.modified().ok()));
     Ok(digest.text())
 }

@@ -34,15 +34,9 @@ fn matching(points: &[EvalPoint], words: &[&str]) -> Table {
     names.sort_unstable();
     names.dedup();
     let mut table = Table::new(&["measure"]);
-    table
-        .columns
-        .extend(points.iter().map(|point| point.at.clone()));
+    table.columns.extend(points.iter().map(|point| point.at.clone()));
     table.columns.push("change".into());
-    table.rows = names
-        .into_iter()
-        .filter(|name| is_about(name, words))
-        .map(|name| row(points, name))
-        .collect();
+    table.rows = names.into_iter().filter(|name| is_about(name, words)).map(|name| row(points, name)).collect();
     table
 }
 
@@ -50,10 +44,8 @@ fn matching(points: &[EvalPoint], words: &[&str]) -> Table {
 fn is_about(name: &str, words: &[&str]) -> bool {
     let name = name.to_lowercase();
     // `kl` is too short to be the beginning of a word.
-    let matches =
-        |part: &str, word: &str| part == word || (word.len() > 2 && part.starts_with(word));
-    name.split(['/', ' ', '_'])
-        .any(|part| words.iter().any(|word| matches(part, word)))
+    let matches = |part: &str, word: &str| part == word || (word.len() > 2 && part.starts_with(word));
+    name.split(['/', ' ', '_']).any(|part| words.iter().any(|word| matches(part, word)))
 }
 
 #[cfg(test)]

@@ -27,32 +27,16 @@ pub struct Provenance {
 }
 
 /// Rooms, in the order of data.
-const ROOMS: [&str; 11] = [
-    "world", "data", "sft", "model", "generate", "score", "pair", "stage", "train", "evaluate",
-    "report",
-];
+const ROOMS: [&str; 11] =
+    ["world", "data", "sft", "model", "generate", "score", "pair", "stage", "train", "evaluate", "report"];
 
 /// Sections of the config that are shown as facts; the others stand in run.toml below.
-const FACTS: [&str; 7] = [
-    "seed",
-    "seeds",
-    "version",
-    "versions",
-    "limits",
-    "model",
-    "provenance",
-];
+const FACTS: [&str; 7] = ["seed", "seeds", "version", "versions", "limits", "model", "provenance"];
 
 /// Builds it.
 pub fn provenance(files: &RunFiles) -> Provenance {
     let (rooms, no_rooms) = split(files.rooms.as_ref().map(rooms).map_err(Clone::clone));
-    let (config, no_config) = split(
-        files
-            .config
-            .as_ref()
-            .map(|c| c.text.clone())
-            .map_err(Clone::clone),
-    );
+    let (config, no_config) = split(files.config.as_ref().map(|c| c.text.clone()).map_err(Clone::clone));
     let mut digests = Table::new(&["what", "version", "SHA-256"]);
     let mut facts = Table::new(&["key", "value"]);
     if let Ok(config) = &files.config {
@@ -63,10 +47,7 @@ pub fn provenance(files: &RunFiles) -> Provenance {
             }
         }
     }
-    let others = [
-        ("scaler.json", &files.scaler),
-        ("score-summary.json", &files.score_summary),
-    ];
+    let others = [("scaler.json", &files.scaler), ("score-summary.json", &files.score_summary)];
     Provenance {
         rooms,
         no_rooms,
@@ -93,24 +74,14 @@ fn split<T>(found: Found<T>) -> (Option<T>, Option<String>) {
 
 fn rooms(rooms: &std::collections::BTreeMap<String, RoomRecord>) -> Table {
     let mut names: Vec<&String> = rooms.keys().collect();
-    let place = |name: &str| {
-        ROOMS
-            .iter()
-            .position(|room| *room == name)
-            .unwrap_or(ROOMS.len())
-    };
+    let place = |name: &str| ROOMS.iter().position(|room| *room == name).unwrap_or(ROOMS.len());
     names.sort_by_key(|name| (place(name), (*name).clone()));
     let mut table = Table::new(&["room", "state", "time", "key", "summary"]);
     for name in names {
         let room = &rooms[name];
         table.rows.push(vec![
             name.clone(),
-            if room.complete {
-                "complete"
-            } else {
-                "partly done"
-            }
-            .into(),
+            if room.complete { "complete" } else { "partly done" }.into(),
             duration(room.seconds.unwrap_or(f64::NAN)),
             room.key.chars().take(12).collect(),
             shortened(&plain(&room.summary), 400),
@@ -124,11 +95,9 @@ fn plain(value: &Json) -> String {
     match value {
         Json::Null => "–".into(),
         Json::String(text) => text.clone(),
-        Json::Object(map) => map
-            .iter()
-            .map(|(key, value)| format!("{key} {}", plain(value)))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Json::Object(map) => {
+            map.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
         Json::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
@@ -140,9 +109,7 @@ fn collect_digests(path: &str, value: &toml::Value, table: &mut Table) {
         toml::Value::Table(map) => {
             let text = |key: &str| map.get(key).and_then(toml::Value::as_str).map(String::from);
             if let Some(digest) = text("sha256") {
-                let name = text("name")
-                    .or_else(|| text("plugin"))
-                    .or_else(|| text("path"));
+                let name = text("name").or_else(|| text("plugin")).or_else(|| text("path"));
                 let what = name.map_or_else(|| path.to_owned(), |name| format!("{path} {name}"));
                 let row = vec![what, text("version").unwrap_or_else(|| "–".into()), digest];
                 if !table.rows.contains(&row) {
@@ -150,11 +117,7 @@ fn collect_digests(path: &str, value: &toml::Value, table: &mut Table) {
                 }
             }
             for (key, value) in map {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 collect_digests(&path, value, table);
             }
         }
@@ -176,9 +139,7 @@ fn flatten(path: &str, value: &toml::Value, table: &mut Table) {
             }
         }
         toml::Value::String(text) => table.rows.push(vec![path.into(), shortened(text, 200)]),
-        other => table
-            .rows
-            .push(vec![path.into(), shortened(&other.to_string(), 200)]),
+        other => table.rows.push(vec![path.into(), shortened(&other.to_string(), 200)]),
     }
 }
 

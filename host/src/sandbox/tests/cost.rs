@@ -10,11 +10,7 @@ use super::{bad_plugins, sample, scorer};
 /// The best and the middle: other work on the machine only ever adds to a time.
 fn summary(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
-    format!(
-        "{:?} at best, median {:?}",
-        times[0],
-        times[times.len() / 2]
-    )
+    format!("{:?} at best, median {:?}", times[0], times[times.len() / 2])
 }
 
 #[test]

@@ -12,8 +12,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("udasa-sandbox-{name}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("udasa-sandbox-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder for the test");
         Self(path)
     }
@@ -49,19 +48,12 @@ fn the_fixture_describes_itself() {
 #[test]
 fn a_missing_directory_and_one_without_plugins_are_told_apart() {
     let missing = refusal(PluginDirectory::open(Path::new("/nowhere/plugins")));
-    assert_eq!(
-        missing.message,
-        "the plugin directory /nowhere/plugins does not exist"
-    );
+    assert_eq!(missing.message, "the plugin directory /nowhere/plugins does not exist");
     let empty = Folder::new("empty");
     empty.write("README.md", b"no plugin");
     let error = refusal(PluginDirectory::open(&empty.0));
     assert!(error.message.ends_with("holds no plugins (*.wasm)"));
-    assert!(
-        error
-            .hint
-            .is_some_and(|hint| hint.contains("udasa plugin build"))
-    );
+    assert!(error.hint.is_some_and(|hint| hint.contains("udasa plugin build")));
     let file = empty.write("file.wasm", b"x");
     let error = refusal(PluginDirectory::open(&file));
     assert!(error.message.ends_with("is not a directory"));
@@ -87,26 +79,10 @@ fn every_file_that_is_no_plugin_is_reported_at_once() {
     let error = refusal(PluginDirectory::open(&folder.0));
     let lines: Vec<&str> = error.message.lines().collect();
     assert_eq!(lines[0], "3 plugin files cannot be used");
-    assert!(
-        lines[1].contains("cut.wasm is damaged or cut off: "),
-        "{}",
-        lines[1]
-    );
-    assert!(
-        lines[2].contains("module.wasm is a core WebAssembly module"),
-        "{}",
-        lines[2]
-    );
-    assert!(
-        lines[3].contains("text.wasm is not WebAssembly"),
-        "{}",
-        lines[3]
-    );
-    assert!(
-        error
-            .hint
-            .is_some_and(|hint| hint.contains("udasa plugin build"))
-    );
+    assert!(lines[1].contains("cut.wasm is damaged or cut off: "), "{}", lines[1]);
+    assert!(lines[2].contains("module.wasm is a core WebAssembly module"), "{}", lines[2]);
+    assert!(lines[3].contains("text.wasm is not WebAssembly"), "{}", lines[3]);
+    assert!(error.hint.is_some_and(|hint| hint.contains("udasa plugin build")));
 }
 
 #[test]
@@ -143,25 +119,13 @@ fn a_name_that_is_not_there_brings_the_nearest_one() {
     let mut near = config("");
     near.plugin = "bda".to_owned();
     let error = refusal(directory().scorer(&near, &limits()));
-    assert!(
-        error
-            .message
-            .starts_with("no scorer named `bda` in the plugin directory")
-    );
-    assert!(
-        error
-            .hint
-            .is_some_and(|hint| hint.starts_with("did you mean `bad`?"))
-    );
+    assert!(error.message.starts_with("no scorer named `bda` in the plugin directory"));
+    assert!(error.hint.is_some_and(|hint| hint.starts_with("did you mean `bad`?")));
 }
 
 #[test]
 fn a_scorer_is_no_staging_policy() {
-    let stage = StageSection {
-        policy: "bad".to_owned(),
-        settings: Default::default(),
-        sha256: None,
-    };
+    let stage = StageSection { policy: "bad".to_owned(), settings: Default::default(), sha256: None };
     let error = refusal(directory().policy(&stage, &limits()));
     assert!(error.message.ends_with("is a scorer, not a staging policy"));
 }

@@ -40,11 +40,7 @@ fn pairs(n: usize) -> Vec<Pair> {
 }
 
 fn past(n: usize) -> Vec<PastStage> {
-    let stage = PastStage {
-        name: "all".to_owned(),
-        pairs: vec![0],
-        outcome: None,
-    };
+    let stage = PastStage { name: "all".to_owned(), pairs: vec![0], outcome: None };
     vec![stage; n]
 }
 
@@ -54,10 +50,7 @@ fn a_good_policy_gives_its_stages_and_then_stops() {
     let expected = Stage {
         name: "all".to_owned(),
         pairs: vec![0, 1, 2],
-        overrides: Overrides {
-            beta: Some(0.5),
-            ..Overrides::default()
-        },
+        overrides: Overrides { beta: Some(0.5), ..Overrides::default() },
         refresh_reference: true,
         resample: false,
         reason: "seed 7, 3 pairs".to_owned(),
@@ -69,28 +62,19 @@ fn a_good_policy_gives_its_stages_and_then_stops() {
 #[test]
 fn every_ill_formed_stage_is_refused() {
     let causes = [
-        (
-            "beyond",
-            "put pair 3 into stage `all`; there are 3 pairs, counted from 0",
-        ),
+        ("beyond", "put pair 3 into stage `all`; there are 3 pairs, counted from 0"),
         ("twice", "put pair 0 into stage `all` twice"),
         ("empty", "made stage `all` without pairs"),
         ("unnamed", "named a stage ``; a name has 1 to 200 bytes"),
         ("nan", "set `beta` of stage `all` to NaN; it takes 0 to 100"),
         ("fault", "too few pairs"),
-        (
-            "loop",
-            "ran out of fuel (200,000,000 units, about as many instructions)",
-        ),
+        ("loop", "ran out of fuel (200,000,000 units, about as many instructions)"),
     ];
     for (sin, cause) in causes {
         let bad = policy(sin);
         let fault = bad.next_stage(7, &pairs(3), &[]).expect_err(sin);
         let digest = &bad.sha256()[..12];
-        assert_eq!(
-            fault.to_string(),
-            format!("plugin `bad-policy` 0.1.0 ({digest}): `next-stage` failed: {cause}")
-        );
+        assert_eq!(fault.to_string(), format!("plugin `bad-policy` 0.1.0 ({digest}): `next-stage` failed: {cause}"));
     }
 }
 
@@ -98,8 +82,6 @@ fn every_ill_formed_stage_is_refused() {
 fn endless_stages_come_to_an_end() {
     let bad = policy("endless-stages");
     assert!(bad.next_stage(7, &pairs(3), &past(999)).is_ok());
-    let fault = bad
-        .next_stage(7, &pairs(3), &past(1000))
-        .expect_err("endless");
+    let fault = bad.next_stage(7, &pairs(3), &past(1000)).expect_err("endless");
     assert!(fault.to_string().ends_with("made another stage after 1000"));
 }

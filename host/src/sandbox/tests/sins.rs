@@ -20,10 +20,7 @@ fn survives(sin: &str, cause: &str, cure: &str) -> PluginFault {
     let two = sample("p1", &["a", "bc"]);
     let fault = fault_of(&bad, &two, &[]);
     let text = fault.to_string();
-    let frame = format!(
-        "plugin `bad` 0.1.0 ({}): `score` failed on prompt `p1`: ",
-        &bad.sha256()[..12]
-    );
+    let frame = format!("plugin `bad` 0.1.0 ({}): `score` failed on prompt `p1`: ", &bad.sha256()[..12]);
     let Some(rest) = text.strip_prefix(&frame) else {
         panic!("{text}\n does not begin with\n{frame}");
     };
@@ -51,11 +48,7 @@ fn an_endless_loop_runs_out_of_fuel() {
 
 #[test]
 fn without_enough_fuel_the_clock_stops_a_loop() {
-    let limits = Limits {
-        fuel: u64::MAX,
-        seconds: 1,
-        ..limits()
-    };
+    let limits = Limits { fuel: u64::MAX, seconds: 1, ..limits() };
     let bad = directory().scorer(&config("loop"), &limits).expect("loads");
     let fault = fault_of(&bad, &sample("p1", &["a"]), &[]);
     assert_eq!(fault.cause, Cause::OutOfTime { limit: 1 });
@@ -75,11 +68,7 @@ fn a_panic_is_told_in_its_own_words() {
 
 #[test]
 fn a_panic_without_a_hook_is_still_a_panic() {
-    survives(
-        "panic-silently",
-        "panicked without a message",
-        "defect of the plugin",
-    );
+    survives("panic-silently", "panicked without a message", "defect of the plugin");
 }
 
 #[test]
@@ -90,11 +79,7 @@ fn a_wild_call_is_a_trap() {
 
 #[test]
 fn one_big_allocation_runs_out_of_memory() {
-    let fault = survives(
-        "memory",
-        "ran out of memory: wanted 1026 MiB of at most 64",
-        "limits.memory_mib",
-    );
+    let fault = survives("memory", "ran out of memory: wanted 1026 MiB of at most 64", "limits.memory_mib");
     assert!(matches!(fault.cause, Cause::OutOfMemory { limit: 64, .. }));
 }
 
@@ -102,37 +87,25 @@ fn one_big_allocation_runs_out_of_memory() {
 fn many_small_allocations_run_out_of_memory() {
     let bad = scorer("many-allocations");
     let fault = fault_of(&bad, &sample("p1", &["a"]), &[]);
-    assert!(
-        matches!(fault.cause, Cause::OutOfMemory { limit: 64, .. }),
-        "{fault}"
-    );
+    assert!(matches!(fault.cause, Cause::OutOfMemory { limit: 64, .. }), "{fault}");
 }
 
 #[test]
 fn deep_recursion_overflows_the_stack_in_linear_memory() {
-    let cause = "touched memory out of bounds; in a Rust plugin this is a stack overflow, in others perhaps a stray pointer";
+    let cause =
+        "touched memory out of bounds; in a Rust plugin this is a stack overflow, in others perhaps a stray pointer";
     survives("recursion", cause, "on_fault");
 }
 
 #[test]
 fn deep_recursion_overflows_the_native_stack() {
-    survives(
-        "native-recursion",
-        "overflowed its stack of 1024 KiB",
-        "limits.stack_kib",
-    );
+    survives("native-recursion", "overflowed its stack of 1024 KiB", "limits.stack_kib");
 }
 
 #[test]
 fn a_larger_stack_than_a_thread_has_is_given_on_a_thread_of_its_own() {
-    let limits = Limits {
-        stack_kib: 16 * 1024,
-        fuel: 2_000_000_000,
-        ..limits()
-    };
-    let bad = directory()
-        .scorer(&config("native-recursion"), &limits)
-        .expect("loads");
+    let limits = Limits { stack_kib: 16 * 1024, fuel: 2_000_000_000, ..limits() };
+    let bad = directory().scorer(&config("native-recursion"), &limits).expect("loads");
     let fault = fault_of(&bad, &sample("p1", &["a"]), &[]);
     assert_eq!(fault.cause, Cause::StackOverflow { limit: 16 * 1024 });
     let good = directory().scorer(&config(""), &limits).expect("loads");
@@ -141,8 +114,7 @@ fn a_larger_stack_than_a_thread_has_is_given_on_a_thread_of_its_own() {
 
 #[test]
 fn scores_that_are_no_uncertainties_are_refused() {
-    let range =
-        |u: &str| format!("gave response 0 the uncertainty {u}, which is not a number in [0, 1]");
+    let range = |u: &str| format!("gave response 0 the uncertainty {u}, which is not a number in [0, 1]");
     survives("nan", &range("NaN"), "defect of the plugin");
     survives("infinite", &range("inf"), "defect of the plugin");
     survives("out-of-range", &range("1.5"), "defect of the plugin");
@@ -159,21 +131,13 @@ fn a_wrong_number_of_scores_is_refused() {
 fn notes_that_a_record_cannot_hold_are_refused() {
     let cause = "gave response 0 the note `similarity` = NaN, which is not a finite number";
     survives("bad-note", cause, "defect");
-    survives(
-        "twice-noted",
-        "gave response 0 the note `similarity` twice",
-        "defect",
-    );
+    survives("twice-noted", "gave response 0 the note `similarity` twice", "defect");
 }
 
 #[test]
 fn a_question_that_was_not_granted_is_not_asked() {
     let cause = "asked a question of kind `complete`, which the config does not grant it";
-    survives(
-        "ungranted",
-        cause,
-        "add \"complete\" to the scorer's `grant`",
-    );
+    survives("ungranted", cause, "add \"complete\" to the scorer's `grant`");
 }
 
 #[test]
@@ -214,13 +178,8 @@ fn ill_formed_questions_are_not_asked() {
 
 #[test]
 fn a_hundred_megabytes_are_not_taken() {
-    let limits = Limits {
-        memory_mib: 256,
-        ..limits()
-    };
-    let bad = directory()
-        .scorer(&config("huge-output"), &limits)
-        .expect("loads");
+    let limits = Limits { memory_mib: 256, ..limits() };
+    let bad = directory().scorer(&config("huge-output"), &limits).expect("loads");
     let fault = fault_of(&bad, &sample("p1", &["a"]), &[]);
     assert_eq!(fault.cause, Cause::OutputTooLarge { limit: 16 }, "{fault}");
     assert!(fault.hint().contains("limits.output_mib"));
@@ -259,21 +218,13 @@ fn all_problems_of_the_settings_come_at_once() {
     let error = refusal(directory().scorer(&config("two-problems"), &limits()));
     let expected = "2 problems in the settings of scorer `bad` (plugin `bad` 0.1.0, ";
     assert!(error.message.starts_with(expected), "{}", error.message);
-    assert!(
-        error
-            .message
-            .ends_with("\n  settings.sin: is a sin\n  settings: are beyond repair")
-    );
+    assert!(error.message.ends_with("\n  settings.sin: is a sin\n  settings: are beyond repair"));
 }
 
 #[test]
 fn a_loop_while_the_settings_are_checked_is_stopped_too() {
     let error = refusal(directory().scorer(&config("loop-in-check-settings"), &limits()));
-    assert!(
-        error
-            .message
-            .contains("`check-settings` failed: ran out of fuel")
-    );
+    assert!(error.message.contains("`check-settings` failed: ran out of fuel"));
 }
 
 #[test]
@@ -281,15 +232,7 @@ fn results_do_not_depend_on_threads_or_on_faults_beside_them() {
     let good = scorer("");
     let bad = scorer("panic");
     let samples: Vec<Sample> = (0..200)
-        .map(|i| {
-            sample(
-                &format!("p{i}"),
-                &["x", "y y"]
-                    .map(|t| t.repeat(i + 1))
-                    .each_ref()
-                    .map(String::as_str),
-            )
-        })
+        .map(|i| sample(&format!("p{i}"), &["x", "y y"].map(|t| t.repeat(i + 1)).each_ref().map(String::as_str)))
         .collect();
     let before = (good.usage().calls, bad.usage().calls);
     let alone: Vec<_> = samples.iter().map(|s| good.score(s, &[])).collect();
@@ -301,10 +244,7 @@ fn results_do_not_depend_on_threads_or_on_faults_beside_them() {
         })
         .collect();
     assert_eq!(alone, together);
-    assert_eq!(
-        (bad.usage().traps, bad.usage().calls - before.1),
-        (200, 200)
-    );
+    assert_eq!((bad.usage().traps, bad.usage().calls - before.1), (200, 200));
     assert_eq!(good.usage().calls - before.0, 400);
 }
 
