@@ -1,7 +1,7 @@
 //! The written world as its readers see it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
@@ -15,23 +15,30 @@ use crate::evaluate::Items;
 use crate::evaluate::lines::Line;
 use crate::records::{Prompt, PromptText};
 
-/// A folder of its own for a test, empty.
-fn folder(name: &str) -> Result<PathBuf> {
-    let dir = std::env::temp_dir().join(format!("udasa-mini-world-{}-{name}", std::process::id()));
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir)?;
+/// A folder with a written world, removed at the end of the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn path(&self) -> &Path {
+        &self.0
     }
-    Ok(dir)
 }
 
-fn written(name: &str, seed: u64, documents: usize) -> Result<(PathBuf, WorldSummary)> {
-    let dir = folder(name)?;
-    let summary = write(&dir, seed, documents, 512)?;
-    Ok((dir, summary))
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
-fn digest(dir: &PathBuf) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    std::fs::read_dir(dir)?
+fn written(name: &str, seed: u64, documents: usize) -> Result<(Folder, WorldSummary)> {
+    let name = format!("udasa-mini-world-{}-{name}", std::process::id());
+    let folder = Folder(std::env::temp_dir().join(name));
+    let summary = write(folder.path(), seed, documents, 512)?;
+    Ok((folder, summary))
+}
+
+fn digest(dir: &Folder) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    std::fs::read_dir(dir.path())?
         .map(|entry| {
             let entry = entry?;
             Ok((
@@ -42,8 +49,8 @@ fn digest(dir: &PathBuf) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         .collect()
 }
 
-fn documents(dir: &PathBuf) -> Result<Vec<String>> {
-    std::fs::read_to_string(dir.join("corpus.jsonl"))?
+fn documents(dir: &Folder) -> Result<Vec<String>> {
+    std::fs::read_to_string(dir.path().join("corpus.jsonl"))?
         .lines()
         .map(|line| {
             let value: serde_json::Value = serde_json::from_str(line)?;
@@ -81,8 +88,8 @@ fn the_same_seed_writes_the_same_bytes_and_another_seed_others() -> Result<()> {
 #[test]
 fn the_tokenizer_knows_every_word_and_decoding_undoes_encoding() -> Result<()> {
     let (dir, summary) = written("tokenizer", 1, 3000)?;
-    let tokenizer =
-        Tokenizer::from_file(dir.join("tokenizer.json")).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let tokenizer = Tokenizer::from_file(dir.path().join("tokenizer.json"))
+        .map_err(|e| anyhow::anyhow!("{e}"))?;
     assert_eq!(tokenizer.get_vocab_size(true), summary.vocabulary);
     assert!(
         (200..=300).contains(&summary.vocabulary),
@@ -119,7 +126,7 @@ fn the_tokenizer_knows_every_word_and_decoding_undoes_encoding() -> Result<()> {
 #[test]
 fn the_chat_template_renders_what_the_corpus_holds() -> Result<()> {
     let (dir, _) = written("template", 1, 1)?;
-    let template = std::fs::read_to_string(dir.join("chat_template.jinja"))?;
+    let template = std::fs::read_to_string(dir.path().join("chat_template.jinja"))?;
     let environment = minijinja::Environment::new();
     let render = |messages: Vec<minijinja::Value>, add_generation_prompt: bool| {
         environment.render_str(
@@ -158,8 +165,11 @@ fn asks(world: &World) -> BTreeMap<String, (Ask<'_>, Side)> {
     all
 }
 
-/// What a document holds: the request, the answer, and (principle, yes?) of each judge turn.
-fn parse(document: &str) -> Result<(String, String, Vec<(String, bool)>)> {
+/// (principle, yes?)
+type JudgeTurn = (String, bool);
+
+/// What a document holds: the request, the answer, and its judge turns.
+fn parse(document: &str) -> Result<(String, String, Vec<JudgeTurn>)> {
     let (request, rest) = document
         .strip_prefix("<user> ")
         .and_then(|d| d.split_once(" <bot> "))
@@ -272,7 +282,7 @@ fn no_prompt_to_align_on_is_held_out_and_none_is_evaluated() -> Result<()> {
     let world = World::new(4);
     let asks = asks(&world);
     let held: BTreeSet<(usize, usize)> = world.fact_wordings(Side::HeldOut).into_iter().collect();
-    let aligned: BTreeSet<String> = std::fs::read_to_string(dir.join("prompts.jsonl"))?
+    let aligned: BTreeSet<String> = std::fs::read_to_string(dir.path().join("prompts.jsonl"))?
         .lines()
         .map(|line| Ok(text(&serde_json::from_str::<Prompt>(line)?.prompt).to_owned()))
         .collect::<Result<_>>()?;
@@ -292,7 +302,7 @@ fn no_prompt_to_align_on_is_held_out_and_none_is_evaluated() -> Result<()> {
         }
     }
     let mut prompts = 0;
-    for line in std::fs::read_to_string(dir.join("evaluation.jsonl"))?.lines() {
+    for line in std::fs::read_to_string(dir.path().join("evaluation.jsonl"))?.lines() {
         if let Line::Generation(item) = Line::parse(line)? {
             prompts += 1;
             let request = text(&item.prompt);
@@ -386,7 +396,7 @@ impl crate::evaluate::Subject for Native<'_> {
 fn measured(seed: u64, always_good: bool, responses: usize) -> Result<crate::records::EvalPoint> {
     let (dir, _) = written(&format!("native-{always_good}"), seed, 1)?;
     let world = World::new(seed);
-    let items = Items::load(&dir.join("evaluation.jsonl"))?;
+    let items = Items::load(&dir.path().join("evaluation.jsonl"))?;
     let mut native = Native {
         asks: asks(&world),
         draw: super::draw::Draw::new(seed, super::draw::Purpose::Corpus),
