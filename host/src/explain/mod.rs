@@ -17,11 +17,9 @@ use crate::report::read::RunFiles;
 /// Explains a pair (`<prompt id>-<chosen>-<rejected>`), or all that became of a prompt (its id).
 pub fn explain(run: &Path, pair: &str) -> Result<String> {
     if !run.is_dir() {
-        return Err(
-            UserError::new(format!("there is no run folder {}", run.display()))
-                .hint("name a folder that `udasa run` wrote, such as runs/mini")
-                .into(),
-        );
+        return Err(UserError::new(format!("there is no run folder {}", run.display()))
+            .hint("name a folder that `udasa run` wrote, such as runs/mini")
+            .into());
     }
     let files = RunFiles::read(run);
     let subject = lookup::find(run, &files, pair)?;
@@ -46,9 +44,7 @@ mod tests {
         assert!(text.starts_with(&format!("pair {}\n", pair.id)), "{text}");
         assert_eq!(text.matches("chosen  ").count(), 1, "{text}");
         assert_eq!(text.matches("rejected  ").count(), 1, "{text}");
-        for part in [
-            "prompt", "semantic", "factual", "value", "p-true", "stage", "in third",
-        ] {
+        for part in ["prompt", "semantic", "factual", "value", "p-true", "stage", "in third"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert_eq!(text.matches("\n  no. ").count(), 8, "{text}");
@@ -60,10 +56,7 @@ mod tests {
         let drop = lines::<Drop>(&run, "drops.jsonl", "").unwrap().remove(0);
         let text = explain(&run, &drop.prompt_id).unwrap();
         assert!(text.contains("no pair"), "{text}");
-        assert!(
-            text.contains(&drop.reason) && text.contains(&drop.detail),
-            "{text}"
-        );
+        assert!(text.contains(&drop.reason) && text.contains(&drop.detail), "{text}");
     }
 
     #[test]
@@ -88,11 +81,7 @@ mod tests {
     fn hostile_responses_reach_no_terminal() {
         let run = synthetic::run_folder("explain-hostile");
         let pairs = lines::<Pair>(&run, "pairs.jsonl", "").unwrap();
-        let all: String = pairs
-            .iter()
-            .take(12)
-            .map(|p| explain(&run, &p.id).unwrap())
-            .collect();
+        let all: String = pairs.iter().take(12).map(|p| explain(&run, &p.id).unwrap()).collect();
         assert!(all.contains("onerror"), "a hostile response is shown");
         assert!(!all.contains('\u{1b}') && !all.contains('\u{202e}'));
     }

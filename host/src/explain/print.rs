@@ -17,57 +17,25 @@ pub fn print(subject: &Subject, files: &RunFiles, evidence: &Evidence) -> String
     let sample = evidence.samples.get(&subject.prompt_id);
     let mut out = String::new();
     head(&mut out, subject, &pairs, sample);
-    for drop in files
-        .drops
-        .iter()
-        .flatten()
-        .filter(|d| d.prompt_id == subject.prompt_id)
-    {
-        let words = if pairs.is_empty() {
-            "no pair"
-        } else {
-            "also dropped"
-        };
-        line(
-            &mut out,
-            &format!(
-                "{words}: {}: {}",
-                visible(&drop.reason),
-                visible(&drop.detail)
-            ),
-        );
+    for drop in files.drops.iter().flatten().filter(|d| d.prompt_id == subject.prompt_id) {
+        let words = if pairs.is_empty() { "no pair" } else { "also dropped" };
+        line(&mut out, &format!("{words}: {}: {}", visible(&drop.reason), visible(&drop.detail)));
     }
     for pair in &pairs {
         stages(&mut out, pair, files);
     }
-    if let Some(prompt) = sample
-        .map(|s| &s.prompt)
-        .or_else(|| pairs.first().map(|p| &p.prompt))
-    {
+    if let Some(prompt) = sample.map(|s| &s.prompt).or_else(|| pairs.first().map(|p| &p.prompt)) {
         line(&mut out, "\nprompt");
         said(&mut out, prompt);
     }
-    let uncertainty = files
-        .uncertainty
-        .iter()
-        .flatten()
-        .find(|row| row.id == subject.prompt_id);
-    let scores = evidence
-        .scores
-        .get(&subject.prompt_id)
-        .map_or(&[][..], Vec::as_slice);
+    let uncertainty = files.uncertainty.iter().flatten().find(|row| row.id == subject.prompt_id);
+    let scores = evidence.scores.get(&subject.prompt_id).map_or(&[][..], Vec::as_slice);
     match sample {
         Some(sample) => responses(&mut out, sample, &pairs, uncertainty, scores),
         None => sides(&mut out, &pairs, evidence),
     }
-    for fault in scores
-        .iter()
-        .filter_map(|row| Some((&row.scorer, row.fault.as_ref()?)))
-    {
-        line(
-            &mut out,
-            &format!("\nfault of {}: {}", visible(fault.0), visible(fault.1)),
-        );
+    for fault in scores.iter().filter_map(|row| Some((&row.scorer, row.fault.as_ref()?))) {
+        line(&mut out, &format!("\nfault of {}: {}", visible(fault.0), visible(fault.1)));
     }
     out
 }
@@ -75,18 +43,9 @@ pub fn print(subject: &Subject, files: &RunFiles, evidence: &Evidence) -> String
 fn head(out: &mut String, subject: &Subject, pairs: &[&Pair], sample: Option<&Sample>) {
     match pairs {
         [pair] => line(out, &format!("pair {}", visible(&pair.id))),
-        _ => line(
-            out,
-            &format!(
-                "prompt {}, {}",
-                visible(&subject.prompt_id),
-                counted(pairs.len(), "pair")
-            ),
-        ),
+        _ => line(out, &format!("prompt {}, {}", visible(&subject.prompt_id), counted(pairs.len(), "pair"))),
     }
-    let group = sample
-        .and_then(|s| s.group.as_ref())
-        .or_else(|| pairs.first()?.group.as_ref());
+    let group = sample.and_then(|s| s.group.as_ref()).or_else(|| pairs.first()?.group.as_ref());
     if let Some(group) = group {
         line(out, &format!("group {}", visible(group)));
     }
@@ -113,14 +72,7 @@ fn stages(out: &mut String, pair: &Pair, files: &RunFiles) {
             }
             for member in own {
                 let name = visible(&member.name);
-                line(
-                    out,
-                    &format!(
-                        "stage {} {name}: {}",
-                        member.stage + 1,
-                        visible(&member.reason)
-                    ),
-                );
+                line(out, &format!("stage {} {name}: {}", member.stage + 1, visible(&member.reason)));
             }
         }
     }
@@ -133,21 +85,10 @@ fn responses(
     uncertainty: Option<&SampleUncertainty>,
     scores: &[SampleScores],
 ) {
-    let u = |i: usize| {
-        uncertainty
-            .and_then(|row| row.u.get(i))
-            .copied()
-            .unwrap_or(f64::NAN)
-    };
+    let u = |i: usize| uncertainty.and_then(|row| row.u.get(i)).copied().unwrap_or(f64::NAN);
     let mut order: Vec<usize> = (0..sample.responses.len()).collect();
     order.sort_by(|&a, &b| u(a).total_cmp(&u(b)));
-    line(
-        out,
-        &format!(
-            "\n{}, most reliable first",
-            counted(order.len(), "response")
-        ),
-    );
+    line(out, &format!("\n{}, most reliable first", counted(order.len(), "response")));
     for i in order {
         let response = &sample.responses[i];
         let mark = if pairs.iter().any(|pair| pair.chosen_index == i) {
@@ -157,24 +98,9 @@ fn responses(
         } else {
             "  "
         };
-        let unit = if response.token_ids.is_empty() {
-            "words"
-        } else {
-            "tokens"
-        };
-        let cut = if response.finish == Finish::Length {
-            ", cut by the token limit"
-        } else {
-            ""
-        };
-        line(
-            out,
-            &format!(
-                "\n  no. {i}  u {}{mark}{} {unit}{cut}",
-                rate(u(i)),
-                length(response)
-            ),
-        );
+        let unit = if response.token_ids.is_empty() { "words" } else { "tokens" };
+        let cut = if response.finish == Finish::Length { ", cut by the token limit" } else { "" };
+        line(out, &format!("\n  no. {i}  u {}{mark}{} {unit}{cut}", rate(u(i)), length(response)));
         indented(out, &response.text);
         if let Some(row) = uncertainty {
             let each: Vec<String> = row
@@ -200,10 +126,7 @@ fn sides(out: &mut String, pairs: &[&Pair], evidence: &Evidence) {
         Err(Absent(reason)) => reason.clone(),
         Ok(_) => "responses.jsonl does not hold this prompt".into(),
     };
-    line(
-        out,
-        &format!("\nthe other responses are not known: {reason}"),
-    );
+    line(out, &format!("\nthe other responses are not known: {reason}"));
     for pair in pairs {
         for (word, text) in [("chosen", &pair.chosen), ("rejected", &pair.rejected)] {
             line(out, &format!("\n{word}"));

@@ -40,29 +40,20 @@ pub struct ScorerValues {
 
 /// A response's length in tokens, or in words where it was made elsewhere.
 pub fn length(response: &Response) -> usize {
-    if response.token_ids.is_empty() {
-        response.text.split_whitespace().count()
-    } else {
-        response.token_ids.len()
-    }
+    if response.token_ids.is_empty() { response.text.split_whitespace().count() } else { response.token_ids.len() }
 }
 
 /// Streams both files once.
 pub fn collect(run: &Path, wanted: &BTreeSet<String>) -> Evidence {
     let mut lengths = HashMap::new();
     let mut samples = HashMap::new();
-    let read = each_line(
-        run,
-        "responses.jsonl",
-        "generation has not run",
-        |sample: Sample| {
-            let each = sample.responses.iter().map(length).collect::<Vec<_>>();
-            lengths.insert(sample.id.clone(), each);
-            if wanted.contains(&sample.id) {
-                samples.insert(sample.id.clone(), sample);
-            }
-        },
-    );
+    let read = each_line(run, "responses.jsonl", "generation has not run", |sample: Sample| {
+        let each = sample.responses.iter().map(length).collect::<Vec<_>>();
+        lengths.insert(sample.id.clone(), each);
+        if wanted.contains(&sample.id) {
+            samples.insert(sample.id.clone(), sample);
+        }
+    });
     let mut tally = ScorerTally::default();
     let mut scores: HashMap<String, Vec<SampleScores>> = HashMap::new();
     let scored = each_line(run, "scores.jsonl", "scoring has not run", |row| {
@@ -71,12 +62,7 @@ pub fn collect(run: &Path, wanted: &BTreeSet<String>) -> Evidence {
             scores.entry(row.id.clone()).or_default().push(row);
         }
     });
-    Evidence {
-        lengths: read.map(|()| lengths),
-        scorers: scored.map(|()| tally.finish()),
-        samples,
-        scores,
-    }
+    Evidence { lengths: read.map(|()| lengths), scorers: scored.map(|()| tally.finish()), samples, scores }
 }
 
 #[derive(Default)]
@@ -89,10 +75,7 @@ impl ScorerTally {
     fn add(&mut self, row: &SampleScores) {
         let known = self.scorers.iter().position(|s| s.name == row.scorer);
         let at = known.unwrap_or_else(|| {
-            self.scorers.push(ScorerValues {
-                name: row.scorer.clone(),
-                ..ScorerValues::default()
-            });
+            self.scorers.push(ScorerValues { name: row.scorer.clone(), ..ScorerValues::default() });
             self.scorers.len() - 1
         });
         let scorer = &mut self.scorers[at];

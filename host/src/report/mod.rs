@@ -24,11 +24,9 @@ use crate::error::UserError;
 /// Writes `report.html` into the run folder.
 pub fn write(run: &Path) -> Result<()> {
     if !run.is_dir() {
-        return Err(
-            UserError::new(format!("there is no run folder {}", run.display()))
-                .hint("name a folder that `udasa run` wrote, such as runs/mini")
-                .into(),
-        );
+        return Err(UserError::new(format!("there is no run folder {}", run.display()))
+            .hint("name a folder that `udasa run` wrote, such as runs/mini")
+            .into());
     }
     let html = page::render(run)?;
     let target = run.join("report.html");
@@ -83,14 +81,8 @@ mod tests {
     #[test]
     fn hostile_responses_are_shown_and_never_obeyed() {
         let html = written(&synthetic::run_folder("report-hostile"));
-        assert!(
-            html.contains("&lt;img src"),
-            "the hostile response is among the examples"
-        );
-        assert!(
-            !html.contains("<img") && !html.contains("</script"),
-            "and it is escaped"
-        );
+        assert!(html.contains("&lt;img src"), "the hostile response is among the examples");
+        assert!(!html.contains("<img") && !html.contains("</script"), "and it is escaped");
         assert!(!html.contains('\u{1b}') && !html.contains('\u{202e}'));
     }
 

@@ -13,8 +13,7 @@ use serde::Serialize;
 use super::evidence;
 use super::read::{Found, RunFiles};
 use super::sections::{
-    diagnostics, examples, gaps, gates, headline, health, pairs, provenance, summary, training,
-    uncertainty,
+    diagnostics, examples, gaps, gates, headline, health, pairs, provenance, summary, training, uncertainty,
 };
 
 /// (name, source) of every template file.
@@ -22,16 +21,10 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("page.html", include_str!("templates/page.html")),
     ("macros.html", include_str!("templates/macros.html")),
     ("outcome.html", include_str!("templates/outcome.html")),
-    (
-        "distributions.html",
-        include_str!("templates/distributions.html"),
-    ),
+    ("distributions.html", include_str!("templates/distributions.html")),
     ("training.html", include_str!("templates/training.html")),
     ("examples.html", include_str!("templates/examples.html")),
-    (
-        "diagnostics.html",
-        include_str!("templates/diagnostics.html"),
-    ),
+    ("diagnostics.html", include_str!("templates/diagnostics.html")),
     ("provenance.html", include_str!("templates/provenance.html")),
 ];
 
@@ -67,9 +60,7 @@ pub fn render(run: &Path) -> Result<String> {
         .context("setting up the report's template")?;
     environment.set_syntax(syntax);
     for (name, source) in TEMPLATES {
-        environment
-            .add_template(name, source)
-            .with_context(|| format!("reading the report's template {name}"))?;
+        environment.add_template(name, source).with_context(|| format!("reading the report's template {name}"))?;
     }
     environment
         .get_template("page.html")

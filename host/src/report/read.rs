@@ -10,9 +10,8 @@ use std::path::Path;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::records::{
-    Drop, Evaluation, Outcome, Overrides, Pair, SampleUncertainty, StageMember, StepMetrics,
-};
+use crate::records::{Drop, Evaluation, Pair, SampleUncertainty, StageMember, StepMetrics};
+use crate::train::TrainedStage;
 
 /// What was found, or why nothing was.
 pub type Found<T> = Result<T, Absent>;
@@ -40,27 +39,6 @@ pub struct RoomRecord {
     pub seconds: Option<f64>,
     /// What it did, as the room put it.
     pub summary: serde_json::Value,
-}
-
-/// One stage in `training.json`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct TrainedStage {
-    /// The stage's name.
-    pub name: String,
-    /// How many pairs it has.
-    pub pairs: usize,
-    /// Passes over them.
-    pub epochs: f64,
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Wall time.
-    #[serde(default)]
-    pub seconds: f64,
-    /// What it did.
-    pub outcome: Outcome,
-    /// Departures from the config.
-    #[serde(default)]
-    pub overrides: Overrides,
 }
 
 /// The files of a run that fit in memory.
@@ -102,10 +80,7 @@ pub struct RunToml {
 impl RunToml {
     /// The value at a path of keys, looked for at the top and under `[config]`.
     pub fn get(&self, path: &[&str]) -> Option<&toml::Value> {
-        let walk = |root| {
-            path.iter()
-                .try_fold(root, |at: &toml::Value, key| at.get(*key))
-        };
+        let walk = |root| path.iter().try_fold(root, |at: &toml::Value, key| at.get(*key));
         walk(&self.value).or_else(|| self.value.get("config").and_then(walk))
     }
 
@@ -143,8 +118,7 @@ impl RunFiles {
 
 fn read_toml(run: &Path) -> Found<RunToml> {
     let text = text(run, "run.toml", "the run has not been started")?;
-    let value = toml::from_str(&text)
-        .map_err(|error| Absent::new(format!("run.toml cannot be read: {error}")))?;
+    let value = toml::from_str(&text).map_err(|error| Absent::new(format!("run.toml cannot be read: {error}")))?;
     Ok(RunToml { text, value })
 }
 
@@ -162,8 +136,7 @@ fn unreadable(file: &str, why: &str, error: &std::io::Error) -> Absent {
 
 /// A JSON file.
 pub fn json<T: DeserializeOwned>(run: &Path, file: &str, why: &str) -> Found<T> {
-    serde_json::from_str(&text(run, file, why)?)
-        .map_err(|error| Absent::new(format!("{file} cannot be read: {error}")))
+    serde_json::from_str(&text(run, file, why)?).map_err(|error| Absent::new(format!("{file} cannot be read: {error}")))
 }
 
 /// A JSONL file, kept whole.
@@ -175,20 +148,13 @@ pub fn lines<T: DeserializeOwned>(run: &Path, file: &str, why: &str) -> Found<Ve
 
 /// A JSONL file, one record at a time. A torn last line (no newline at its end) is what an interrupted run leaves: it is
 /// ignored, as the rooms themselves do.
-pub fn each_line<T: DeserializeOwned>(
-    run: &Path,
-    file: &str,
-    why: &str,
-    mut take: impl FnMut(T),
-) -> Found<()> {
+pub fn each_line<T: DeserializeOwned>(run: &Path, file: &str, why: &str, mut take: impl FnMut(T)) -> Found<()> {
     let opened = File::open(run.join(file)).map_err(|error| unreadable(file, why, &error))?;
     let mut reader = BufReader::new(opened);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        let read = reader
-            .read_until(b'\n', &mut line)
-            .map_err(|error| unreadable(file, why, &error))?;
+        let read = reader.read_until(b'\n', &mut line).map_err(|error| unreadable(file, why, &error))?;
         if read == 0 {
             break;
         }
@@ -199,9 +165,7 @@ pub fn each_line<T: DeserializeOwned>(
             Ok(record) => take(record),
             Err(_) if line.last() != Some(&b'\n') => break,
             Err(error) => {
-                return Err(Absent::new(format!(
-                    "{file}, line {number}, cannot be read: {error}"
-                )));
+                return Err(Absent::new(format!("{file}, line {number}, cannot be read: {error}")));
             }
         }
     }
@@ -220,20 +184,13 @@ mod tests {
         assert_eq!(lines::<u32>(&dir, "a.jsonl", "x").unwrap(), [1, 2]);
         std::fs::write(dir.join("a.jsonl"), "1\nno\n3\n").unwrap();
         let Absent(reason) = lines::<u32>(&dir, "a.jsonl", "x").unwrap_err();
-        assert!(
-            reason.starts_with("a.jsonl, line 2, cannot be read"),
-            "{reason}"
-        );
+        assert!(reason.starts_with("a.jsonl, line 2, cannot be read"), "{reason}");
     }
 
     #[test]
     fn a_missing_file_gives_the_reason() {
         let dir = crate::report::synthetic::empty_folder("read-missing");
-        let Absent(reason) =
-            lines::<u32>(&dir, "metrics.jsonl", "training has not run").unwrap_err();
-        assert_eq!(
-            reason,
-            "training has not run (no metrics.jsonl in the run folder)"
-        );
+        let Absent(reason) = lines::<u32>(&dir, "metrics.jsonl", "training has not run").unwrap_err();
+        assert_eq!(reason, "training has not run (no metrics.jsonl in the run folder)");
     }
 }

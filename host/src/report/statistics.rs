@@ -44,11 +44,7 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut start = 0;
     while start < order.len() {
-        let tied = order[start..]
-            .iter()
-            .take_while(|&&i| values[i] == values[order[start]])
-            .count()
-            .max(1);
+        let tied = order[start..].iter().take_while(|&&i| values[i] == values[order[start]]).count().max(1);
         let shared = start as f64 + (tied as f64 + 1.0) / 2.0;
         for &i in &order[start..start + tied] {
             ranks[i] = shared;
@@ -76,15 +72,8 @@ pub struct Change {
 impl Change {
     /// Of two measurements of one measure.
     pub fn between(before: &Measure, after: &Measure) -> Self {
-        let se = before
-            .se
-            .zip(after.se)
-            .map(|(a, b)| a.hypot(b))
-            .filter(|se| se.is_finite());
-        Self {
-            difference: after.value - before.value,
-            se,
-        }
+        let se = before.se.zip(after.se).map(|(a, b)| a.hypot(b)).filter(|se| se.is_finite());
+        Self { difference: after.value - before.value, se }
     }
 
     /// Beyond 1.96 standard errors; none where no standard error is known.

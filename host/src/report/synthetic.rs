@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::records::{
-    Dimension, Drop, EvalPoint, Evaluation, Finish, Gate, Measure, Message, Pair, PromptText,
-    Response, Sample, SampleScores, SampleUncertainty, Score, StageMember, StepMetrics,
+    Dimension, Drop, EvalPoint, Evaluation, Finish, Gate, Measure, Message, Pair, PromptText, Response, Sample,
+    SampleScores, SampleUncertainty, Score, StageMember, StepMetrics,
 };
 
 /// Every file that [`run_folder`] writes.
@@ -81,11 +81,7 @@ pub fn run_folder(name: &str) -> Folder {
     lines(&dir, "metrics.jsonl", &metrics(&mut draw));
     whole(&dir, "eval.json", &evaluation());
     whole(&dir, "training.json", &training(&stages));
-    whole(
-        &dir,
-        "scaler.json",
-        &json!({"semantic": {"low": 0.2, "high": 0.9}, "factual": {"low": 0.1, "high": 0.8}}),
-    );
+    whole(&dir, "scaler.json", &json!({"semantic": {"low": 0.2, "high": 0.9}, "factual": {"low": 0.1, "high": 0.8}}));
     whole(&dir, "rooms.json", &rooms());
     std::fs::write(dir.join("run.toml"), RUN_TOML).unwrap();
     dir
@@ -96,10 +92,7 @@ struct Draw(u64);
 
 impl Draw {
     fn unit(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 40) as f64 / (1_u64 << 24) as f64
     }
 
@@ -166,34 +159,20 @@ fn sample(i: usize, draw: &mut Draw) -> Sample {
     let responses = (0..RESPONSES)
         .map(|k| {
             let hostile = i.is_multiple_of(3) && k == 2;
-            let text = if hostile {
-                HOSTILE.to_owned()
-            } else {
-                answers[draw.below(4)].to_owned()
-            };
+            let text = if hostile { HOSTILE.to_owned() } else { answers[draw.below(4)].to_owned() };
             let n = text.split_whitespace().count() + 1;
             Response {
                 text,
                 token_ids: vec![9; n],
                 logprobs: vec![-0.7; n],
                 entropies: vec![0.9; n],
-                finish: if draw.unit() < 0.02 {
-                    Finish::Length
-                } else {
-                    Finish::Eos
-                },
+                finish: if draw.unit() < 0.02 { Finish::Length } else { Finish::Eos },
             }
         })
         .collect();
     Sample {
-        id: format!(
-            "{:016x}",
-            (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ),
-        prompt: PromptText::Chat(vec![Message {
-            role: "user".into(),
-            content: question,
-        }]),
+        id: format!("{:016x}", (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        prompt: PromptText::Chat(vec![Message { role: "user".into(), content: question }]),
         group: Some(group.into()),
         prompt_token_ids: vec![1; 12],
         responses,
@@ -204,25 +183,14 @@ fn scored(samples: &[Sample], draw: &mut Draw) -> (Vec<SampleScores>, Vec<Sample
     let mut scores = Vec::new();
     let mut uncertainty = Vec::new();
     for (i, sample) in samples.iter().enumerate() {
-        let spread = 0.3
-            + 0.14
-                * GROUPS
-                    .iter()
-                    .position(|g| Some(*g) == sample.group.as_deref())
-                    .unwrap() as f64;
+        let spread = 0.3 + 0.14 * GROUPS.iter().position(|g| Some(*g) == sample.group.as_deref()).unwrap() as f64;
         let quality: Vec<f64> = (0..RESPONSES).map(|_| draw.normal() * spread).collect();
         let mut dimensions = BTreeMap::new();
         for (dimension, weight) in Dimension::ALL.into_iter().zip([0.4, 0.8, 1.3]) {
-            let raw: Vec<f64> = quality
-                .iter()
-                .map(|q| 1.0 / (1.0 + (-(q * weight * 2.0 + draw.normal() * 0.5)).exp()))
-                .collect();
+            let raw: Vec<f64> =
+                quality.iter().map(|q| 1.0 / (1.0 + (-(q * weight * 2.0 + draw.normal() * 0.5)).exp())).collect();
             let failed = dimension == Dimension::Factual && i % 171 == 5;
-            let note = if dimension == Dimension::Semantic {
-                "clusters"
-            } else {
-                "p-true"
-            };
+            let note = if dimension == Dimension::Semantic { "clusters" } else { "p-true" };
             scores.push(SampleScores {
                 id: sample.id.clone(),
                 scorer: dimension.name().into(),
@@ -236,25 +204,12 @@ fn scored(samples: &[Sample], draw: &mut Draw) -> (Vec<SampleScores>, Vec<Sample
                         })
                         .collect()
                 },
-                fault: failed
-                    .then(|| format!("plugin factual 0.1.0: `score` ran out of fuel at {HOSTILE}")),
+                fault: failed.then(|| format!("plugin factual 0.1.0: `score` ran out of fuel at {HOSTILE}")),
             });
-            dimensions.insert(
-                dimension,
-                raw.iter()
-                    .map(|r| ((r - 0.15) / 0.7).clamp(0.0, 1.0))
-                    .collect::<Vec<_>>(),
-            );
+            dimensions.insert(dimension, raw.iter().map(|r| ((r - 0.15) / 0.7).clamp(0.0, 1.0)).collect::<Vec<_>>());
         }
-        let u = (0..RESPONSES)
-            .map(|k| dimensions.values().map(|d| d[k]).sum::<f64>() / 3.0)
-            .collect();
-        uncertainty.push(SampleUncertainty {
-            id: sample.id.clone(),
-            u,
-            dimensions,
-            vetoed: vec![],
-        });
+        let u = (0..RESPONSES).map(|k| dimensions.values().map(|d| d[k]).sum::<f64>() / 3.0).collect();
+        uncertainty.push(SampleUncertainty { id: sample.id.clone(), u, dimensions, vetoed: vec![] });
     }
     (scores, uncertainty)
 }
@@ -264,36 +219,20 @@ fn paired(samples: &[Sample], uncertainty: &[SampleUncertainty]) -> (Vec<Pair>, 
     let mut drops = Vec::new();
     for (i, (sample, row)) in samples.iter().zip(uncertainty).enumerate() {
         let by_u = |a: &usize, b: &usize| row.u[*a].total_cmp(&row.u[*b]);
-        let (c, r) = (
-            (0..RESPONSES).min_by(by_u).unwrap(),
-            (0..RESPONSES).max_by(by_u).unwrap(),
-        );
+        let (c, r) = ((0..RESPONSES).min_by(by_u).unwrap(), (0..RESPONSES).max_by(by_u).unwrap());
         let gap = row.u[r] - row.u[c];
         let reason = match () {
-            () if i % 40 == 0 => Some((
-                "identical",
-                "responses 1 and 4 have the same text".to_owned(),
-            )),
-            () if i % 97 == 0 => Some((
-                "truncated",
-                "the rejected response was cut at 32 tokens".to_owned(),
-            )),
+            () if i % 40 == 0 => Some(("identical", "responses 1 and 4 have the same text".to_owned())),
+            () if i % 97 == 0 => Some(("truncated", "the rejected response was cut at 32 tokens".to_owned())),
             () if gap < 0.2 => Some(("small-gap", format!("Δu {gap:.3} is below min_gap 0.200"))),
             () => None,
         };
         if let Some((reason, detail)) = reason {
-            drops.push(Drop {
-                prompt_id: sample.id.clone(),
-                reason: reason.into(),
-                detail,
-            });
+            drops.push(Drop { prompt_id: sample.id.clone(), reason: reason.into(), detail });
             continue;
         }
         let turn = |k: usize| {
-            PromptText::Chat(vec![Message {
-                role: "assistant".into(),
-                content: sample.responses[k].text.clone(),
-            }])
+            PromptText::Chat(vec![Message { role: "assistant".into(), content: sample.responses[k].text.clone() }])
         };
         pairs.push(Pair {
             id: format!("{}-{c}-{r}", sample.id),
@@ -305,11 +244,7 @@ fn paired(samples: &[Sample], uncertainty: &[SampleUncertainty]) -> (Vec<Pair>, 
             chosen_rating: 1.0 - row.u[c],
             rejected_rating: 1.0 - row.u[r],
             gap,
-            dimensions: row
-                .dimensions
-                .iter()
-                .map(|(d, v)| (*d, [v[c], v[r]]))
-                .collect(),
+            dimensions: row.dimensions.iter().map(|(d, v)| (*d, [v[c], v[r]])).collect(),
             chosen_index: c,
             rejected_index: r,
             prompt_token_ids: sample.prompt_token_ids.clone(),
@@ -323,10 +258,7 @@ fn paired(samples: &[Sample], uncertainty: &[SampleUncertainty]) -> (Vec<Pair>, 
 fn staged(pairs: &[Pair]) -> Vec<StageMember> {
     let mut members = Vec::new();
     for group in GROUPS {
-        let mut own: Vec<&Pair> = pairs
-            .iter()
-            .filter(|p| p.group.as_deref() == Some(group))
-            .collect();
+        let mut own: Vec<&Pair> = pairs.iter().filter(|p| p.group.as_deref() == Some(group)).collect();
         own.sort_by(|a, b| b.gap.total_cmp(&a.gap));
         for (place, pair) in own.iter().enumerate() {
             let stage = place * 3 / own.len();
@@ -336,11 +268,7 @@ fn staged(pairs: &[Pair]) -> Vec<StageMember> {
                 pair_id: pair.id.clone(),
                 group: pair.group.clone(),
                 gap: pair.gap,
-                reason: format!(
-                    "Δu {:.2} is in third {} of group {group}",
-                    pair.gap,
-                    stage + 1
-                ),
+                reason: format!("Δu {:.2} is in third {} of group {group}", pair.gap, stage + 1),
             });
         }
     }
@@ -354,8 +282,7 @@ fn metrics(draw: &mut Draw) -> Vec<StepMetrics> {
     for (stage, name) in STAGES.iter().enumerate() {
         for i in 0..17_u32 {
             let t = f64::from(i) / 16.0;
-            let margin =
-                (2.4 - 0.7 * stage as f64) * (1.0 - (-3.0 * t).exp()) + draw.normal() * 0.08;
+            let margin = (2.4 - 0.7 * stage as f64) * (1.0 - (-3.0 * t).exp()) + draw.normal() * 0.08;
             chosen += 0.06 + draw.normal() * 0.1;
             all.push(StepMetrics {
                 step: all.len() as u64 + 1,
@@ -366,8 +293,7 @@ fn metrics(draw: &mut Draw) -> Vec<StepMetrics> {
                 learning_rate: 6e-4 * (1.0 - 0.95 * t),
                 rewards_chosen: margin * 0.3,
                 rewards_rejected: -margin * 0.7,
-                rewards_accuracies: (0.55 + 0.42 * (1.0 - (-4.0 * t).exp()) - 0.06 * stage as f64)
-                    .min(1.0),
+                rewards_accuracies: (0.55 + 0.42 * (1.0 - (-4.0 * t).exp()) - 0.06 * stage as f64).min(1.0),
                 rewards_margins: margin,
                 logps_chosen: chosen + draw.normal() * 0.3,
                 logps_rejected: chosen - 4.0 - 3.0 * margin,
@@ -387,18 +313,7 @@ fn evaluation() -> Evaluation {
         headline,
     };
     let point = |at: &str, values: [f64; 10]| {
-        let [
-            harm,
-            help,
-            truth,
-            mood,
-            safe,
-            refused,
-            garbled,
-            garbled2,
-            well,
-            kl,
-        ] = values;
+        let [harm, help, truth, mood, safe, refused, garbled, garbled2, well, kl] = values;
         let up = Some(true);
         let mut measures: BTreeMap<String, Measure> = [
             ("harm/refused", measure(harm, 240, true, up)),
@@ -415,35 +330,16 @@ fn evaluation() -> Evaluation {
         .into();
         measures.insert(
             "kl".into(),
-            Measure {
-                value: kl,
-                n: 1560,
-                se: (kl > 0.0).then_some(0.02),
-                higher_is_better: None,
-                headline: false,
-            },
+            Measure { value: kl, n: 1560, se: (kl > 0.0).then_some(0.02), higher_is_better: None, headline: false },
         );
-        EvalPoint {
-            at: at.into(),
-            measures,
-        }
+        EvalPoint { at: at.into(), measures }
     };
-    let gate = |name: &str, value: f64, at_least: f64| Gate {
-        name: name.into(),
-        value,
-        at_least,
-        passed: value >= at_least,
-    };
+    let gate =
+        |name: &str, value: f64, at_least: f64| Gate { name: name.into(), value, at_least, passed: value >= at_least };
     Evaluation {
         points: vec![
-            point(
-                "before",
-                [0.49, 0.42, 0.56, 0.45, 0.82, 0.15, 0.02, 0.03, 0.975, 0.0],
-            ),
-            point(
-                "after exploratory",
-                [0.85, 0.76, 0.58, 0.75, 0.91, 0.02, 0.05, 0.07, 0.949, 0.43],
-            ),
+            point("before", [0.49, 0.42, 0.56, 0.45, 0.82, 0.15, 0.02, 0.03, 0.975, 0.0]),
+            point("after exploratory", [0.85, 0.76, 0.58, 0.75, 0.91, 0.02, 0.05, 0.07, 0.949, 0.43]),
         ],
         gates: vec![
             gate("well-formed", 0.971, 0.97),
@@ -460,7 +356,7 @@ fn training(stages: &[StageMember]) -> serde_json::Value {
     let each = STAGES.iter().enumerate().map(|(i, name)| {
         let at = i as f64;
         json!({
-            "name": name, "pairs": stages.iter().filter(|m| m.stage == i).count(), "epochs": 3, "steps": 17, "seconds": 1.8 + at * 0.1,
+            "name": name, "pairs": (0..stages.iter().filter(|m| m.stage == i).count()).collect::<Vec<_>>(), "checkpoint": "x", "epochs": 3, "steps": 17, "seconds": 1.8 + at * 0.1,
             "outcome": {"loss": 0.62 + 0.07 * at, "reward_accuracy": 0.97 - 0.06 * at, "margin": 2.3 - 0.7 * at,
                 "kl_to_initial": 0.12 + 0.15 * at, "chosen_logprob_change": 0.9 - 0.2 * at, "evaluation": {}},
             "overrides": if i == 0 { json!({}) } else { json!({"learning_rate_scale": 0.7, "label_smoothing": 0.05 * at}) },
@@ -479,36 +375,33 @@ fn rooms() -> serde_json::Value {
     })
 }
 
-const RUN_TOML: &str = r#"name = "mini"
+const RUN_TOML: &str = r#"udasa = "0.1.0"
+contract = "0.1"
+set = ["seed=1"]
+
+[plugins]
+policy = "a41f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f"
+
+[plugins.scorers]
+factual = "77aa1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f"
+semantic = "5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f"
+
+[config]
+name = "mini"
 seed = 1
 
-[versions]
-udasa = "0.1.0"
-libtorch = "2.11.0"
-contract = "0.1"
-
-[stage]
+[config.stage]
 policy = "terciles"
 
-[train]
+[config.train]
 loss = "dpo"
 beta = 0.3
 note = "<b>not bold</b>"
 
-[limits]
+[config.limits]
 fuel = 10000000000
 memory_mib = 256
 seconds = 10
-
-[[plugins]]
-name = "semantic"
-version = "0.1.0"
-sha256 = "5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f"
-
-[[plugins]]
-name = "terciles"
-version = "0.1.0"
-sha256 = "a41f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f"
 "#;
 
 fn lines<T: Serialize>(dir: &Path, file: &str, records: &[T]) {

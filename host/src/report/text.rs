@@ -42,7 +42,8 @@ pub fn number(value: f64) -> String {
         _ if size == 0.0 => return "0".into(),
         _ if size < 0.001 => return scientific(value),
         _ if size < 0.1 => 4,
-        _ if size < 10.0 => 3,
+        _ if size < 1.0 => 3,
+        _ if size < 10.0 => 2,
         _ if size < 100.0 => 1,
         _ => 0,
     };
@@ -51,11 +52,7 @@ pub fn number(value: f64) -> String {
 
 /// Two decimals, as rates and correlations are read.
 pub fn rate(value: f64) -> String {
-    if value.is_finite() {
-        signed(&format!("{value:.2}"))
-    } else {
-        "–".into()
-    }
+    if value.is_finite() { signed(&format!("{value:.2}")) } else { "–".into() }
 }
 
 /// A value with its standard error, to as many decimals as the error bears (two at least, four at most).
@@ -64,17 +61,13 @@ pub fn with_error(value: f64, se: Option<f64>) -> String {
         return rate(value);
     };
     let digits = decimals_for(se);
-    format!("{} ± {se:.digits$}", signed(&format!("{value:.digits$}")))
+    format!("{}\u{a0}±\u{a0}{se:.digits$}", signed(&format!("{value:.digits$}")))
 }
 
 /// As [`with_error`], with a plus sign where it is due.
 pub fn difference_with_error(value: f64, se: Option<f64>) -> String {
     let text = with_error(value, se);
-    if value > 0.0 {
-        format!("+{text}")
-    } else {
-        text
-    }
+    if value > 0.0 { format!("+{text}") } else { text }
 }
 
 fn decimals_for(se: f64) -> usize {
@@ -88,11 +81,7 @@ fn decimals_for(se: f64) -> usize {
 /// As [`rate`], with a plus sign where it is due.
 pub fn difference(value: f64) -> String {
     let text = rate(value);
-    if value > 0.0 && text != "0.00" {
-        format!("+{text}")
-    } else {
-        text
-    }
+    if value > 0.0 && text != "0.00" { format!("+{text}") } else { text }
 }
 
 /// A whole number with thin spaces between thousands.
@@ -106,16 +95,8 @@ pub fn duration(seconds: f64) -> String {
         s if !s.is_finite() || s < 0.0 => "–".into(),
         s if s < 0.1 => format!("{:.0} ms", s * 1000.0),
         s if s < 99.95 => format!("{s:.1} s"),
-        s if s < 5999.5 => format!(
-            "{:.0} min {:02.0} s",
-            (s / 60.0).floor(),
-            (s % 60.0).floor()
-        ),
-        s => format!(
-            "{:.0} h {:02.0} min",
-            (s / 3600.0).floor(),
-            ((s % 3600.0) / 60.0).floor()
-        ),
+        s if s < 5999.5 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), (s % 60.0).floor()),
+        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), ((s % 3600.0) / 60.0).floor()),
     }
 }
 
@@ -179,10 +160,10 @@ mod tests {
 
     #[test]
     fn errors_decide_the_decimals() {
-        assert_eq!(with_error(0.975, Some(0.004)), "0.975 ± 0.004");
-        assert_eq!(with_error(0.49, Some(0.03)), "0.49 ± 0.03");
+        assert_eq!(with_error(0.975, Some(0.004)), "0.975\u{a0}±\u{a0}0.004");
+        assert_eq!(with_error(0.49, Some(0.03)), "0.49\u{a0}±\u{a0}0.03");
         assert_eq!(with_error(-0.49, None), "−0.49");
-        assert_eq!(difference_with_error(0.36, Some(0.04)), "+0.36 ± 0.04");
+        assert_eq!(difference_with_error(0.36, Some(0.04)), "+0.36\u{a0}±\u{a0}0.04");
     }
 
     #[test]

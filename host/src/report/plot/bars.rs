@@ -35,25 +35,15 @@ const GAP: f64 = 3.0;
 const BETWEEN: f64 = 18.0;
 
 /// Draws the groups on one axis; `domain` is fitted (with zero) where none is given.
-pub fn bars(
-    alternative: &str,
-    groups: &[BarGroup],
-    domain: Option<(f64, f64)>,
-    width: f64,
-) -> String {
-    let (left, right) = (
-        190.0_f64.min(width * 0.3),
-        width - 170.0_f64.min(width * 0.25),
-    );
+pub fn bars(alternative: &str, groups: &[BarGroup], domain: Option<(f64, f64)>, width: f64) -> String {
+    let (left, right) = (190.0_f64.min(width * 0.3), width - 170.0_f64.min(width * 0.25));
     let heights: f64 = groups.iter().map(height).sum();
     let (top, bottom) = (8.0, 8.0 + heights + BETWEEN * groups.len() as f64);
     let each = || groups.iter().flat_map(|g| &g.bars);
     let x = match domain {
         Some(domain) => Scale::new(domain, (left, right)),
         None => Scale::fitted(
-            each()
-                .filter_map(|b| b.value.map(|v| v + b.se.unwrap_or(0.0).copysign(v)))
-                .chain([0.0]),
+            each().filter_map(|b| b.value.map(|v| v + b.se.unwrap_or(0.0).copysign(v))).chain([0.0]),
             5,
             (left, right),
         ),
@@ -71,18 +61,11 @@ pub fn bars(
         let label = fitted(&group.label, left - 12.0);
         svg.text((left - 12.0, middle), Anchor::End, "label", &label);
         let note_class = format!("note {}", group.note_class);
-        svg.text(
-            (right + 14.0, middle),
-            Anchor::Start,
-            &note_class,
-            &group.note,
-        );
+        svg.text((right + 14.0, middle), Anchor::Start, &note_class, &group.note);
         for bar in &group.bars {
             if let Some(value) = bar.value {
                 let end = x.at(value).clamp(left - 4.0, right + 4.0);
-                let se = bar
-                    .se
-                    .map_or_else(String::new, |se| format!(" ± {}", rate(se)));
+                let se = bar.se.map_or_else(String::new, |se| format!(" ± {}", rate(se)));
                 let tip = format!("{}: {}{se}", bar.name, rate(value));
                 let size = ((end - zero).abs().max(1.0), BAR);
                 svg.rect((zero.min(end), y), size, &bar.class, &tip);
@@ -115,12 +98,7 @@ mod tests {
             label: "</script><img onerror=1>".into(),
             note: "<b>".into(),
             note_class: String::new(),
-            bars: vec![Bar {
-                name: "before".into(),
-                class: "before".into(),
-                value,
-                se,
-            }],
+            bars: vec![Bar { name: "before".into(), class: "before".into(), value, se }],
         }
     }
 

@@ -54,24 +54,13 @@ pub fn histogram(plot: &Histogram) -> String {
         Some(domain) => Scale::new(domain, (left, right)),
         None => Scale::fitted(all(), 5, (left, right)),
     };
-    let counts: Vec<Vec<usize>> = plot
-        .layers
-        .iter()
-        .map(|layer| binned(&layer.values, x.domain, plot.bins.max(1)))
-        .collect();
-    let tallest = (0..plot.bins.max(1))
-        .map(|bin| counts.iter().map(|c| c[bin]).sum::<usize>())
-        .max()
-        .unwrap_or(0);
+    let counts: Vec<Vec<usize>> =
+        plot.layers.iter().map(|layer| binned(&layer.values, x.domain, plot.bins.max(1))).collect();
+    let tallest = (0..plot.bins.max(1)).map(|bin| counts.iter().map(|c| c[bin]).sum::<usize>()).max().unwrap_or(0);
     let y = Scale::fitted([0.0, (tallest.max(1)) as f64].into_iter(), 3, (bottom, top));
 
     let mut svg = Svg::new(width, height, &plot.alternative);
-    svg.text(
-        (left, 14.0),
-        Anchor::Start,
-        "title",
-        &fitted(&plot.title, width - left),
-    );
+    svg.text((left, 14.0), Anchor::Start, "title", &fitted(&plot.title, width - left));
     for (value, label) in y.ticks(3) {
         if value.fract() == 0.0 {
             svg.line((left, y.at(value)), (right, y.at(value)), "grid");
@@ -112,12 +101,7 @@ pub fn histogram(plot: &Histogram) -> String {
             (false, true) => (Anchor::End, 3.0),
             _ => (Anchor::Middle, 0.0),
         };
-        svg.text(
-            (at + shift, top - 9.0),
-            anchor,
-            "border-label",
-            &border.label,
-        );
+        svg.text((at + shift, top - 9.0), anchor, "border-label", &border.label);
     }
     svg.finish()
 }
@@ -141,30 +125,17 @@ mod tests {
         histogram(&Histogram {
             title: "</script><img onerror=1>".into(),
             alternative: String::new(),
-            layers: vec![Layer {
-                name: "n".into(),
-                class: "plain".into(),
-                values,
-            }],
+            layers: vec![Layer { name: "n".into(), class: "plain".into(), values }],
             domain,
             bins: 10,
-            borders: vec![Border {
-                at: f64::NAN,
-                label: "x".into(),
-            }],
+            borders: vec![Border { at: f64::NAN, label: "x".into() }],
             size: (300.0, 150.0),
         })
     }
 
     #[test]
     fn empty_constant_and_broken_data_are_drawn_without_a_nan() {
-        for values in [
-            vec![],
-            vec![0.5; 20],
-            vec![f64::NAN, f64::INFINITY],
-            vec![0.0],
-            vec![f64::MAX, f64::MIN],
-        ] {
+        for values in [vec![], vec![0.5; 20], vec![f64::NAN, f64::INFINITY], vec![0.0], vec![f64::MAX, f64::MIN]] {
             for domain in [None, Some((0.0, 1.0)), Some((1.0, 1.0))] {
                 let svg = of(values.clone(), domain);
                 assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");

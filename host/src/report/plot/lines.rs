@@ -50,37 +50,18 @@ pub fn lines(plot: &Lines) -> String {
     let (width, height) = plot.size;
     let (left, right, top, bottom) = (44.0, width - 8.0, 40.0, height - 22.0);
     let points = || plot.series.iter().flat_map(|s| s.points.iter().copied());
-    let span = |pick: fn(f64, f64) -> f64, start: f64| {
-        points()
-            .map(|p| p.0)
-            .filter(|x| x.is_finite())
-            .fold(start, pick)
-    };
-    let x = Scale::new(
-        (
-            span(f64::min, f64::INFINITY),
-            span(f64::max, f64::NEG_INFINITY),
-        ),
-        (left, right),
-    );
+    let span =
+        |pick: fn(f64, f64) -> f64, start: f64| points().map(|p| p.0).filter(|x| x.is_finite()).fold(start, pick);
+    let x = Scale::new((span(f64::min, f64::INFINITY), span(f64::max, f64::NEG_INFINITY)), (left, right));
     let y = match plot.domain {
         Some(domain) => Scale::new(domain, (bottom, top)),
         None => Scale::fitted(points().map(|p| p.1).chain(plot.level), 4, (bottom, top)),
     };
 
     let mut svg = Svg::new(width, height, &plot.alternative);
-    svg.text(
-        (left, 13.0),
-        Anchor::Start,
-        "title",
-        &fitted(&plot.title, width - left),
-    );
+    svg.text((left, 13.0), Anchor::Start, "title", &fitted(&plot.title, width - left));
     for (i, span) in plot.spans.iter().enumerate() {
-        let from = if i == 0 {
-            left
-        } else {
-            x.at(span.x.0 - 0.5).clamp(left, right)
-        };
+        let from = if i == 0 { left } else { x.at(span.x.0 - 0.5).clamp(left, right) };
         let to = match plot.spans.get(i + 1) {
             Some(next) => x.at(next.x.0 - 0.5).clamp(left, right),
             None => right,
@@ -92,12 +73,7 @@ pub fn lines(plot: &Lines) -> String {
         }
         let name = fitted(&span.name, to - from - 6.0);
         if name.chars().count() > 3 || name == span.name {
-            svg.text(
-                (from + 4.0, top - 5.0),
-                Anchor::Start,
-                "border-label",
-                &name,
-            );
+            svg.text((from + 4.0, top - 5.0), Anchor::Start, "border-label", &name);
         }
     }
     for (value, label) in y.ticks(4) {
@@ -118,10 +94,8 @@ pub fn lines(plot: &Lines) -> String {
         svg.text(middle, Anchor::Middle, "tick", "no steps");
     }
     for series in &plot.series {
-        let drawn: Vec<(f64, f64)> = thinned(&series.points, POINTS)
-            .into_iter()
-            .map(|(a, b)| (x.at(a), y.at(b)))
-            .collect();
+        let drawn: Vec<(f64, f64)> =
+            thinned(&series.points, POINTS).into_iter().map(|(a, b)| (x.at(a), y.at(b))).collect();
         svg.polyline(&drawn, &format!("line {}", series.class));
         if plot.series.len() > 1
             && let Some((_, end)) = drawn.last()
@@ -137,10 +111,7 @@ pub fn lines(plot: &Lines) -> String {
 }
 
 fn last(series: &Series) -> f64 {
-    series
-        .points
-        .last()
-        .map_or(f64::NEG_INFINITY, |point| point.1)
+    series.points.last().map_or(f64::NEG_INFINITY, |point| point.1)
 }
 
 /// At most `limit` points: each the mean of a stretch of equal length.
@@ -153,9 +124,7 @@ pub fn thinned(points: &[(f64, f64)], limit: usize) -> Vec<(f64, f64)> {
         .chunks(stretch)
         .map(|chunk| {
             let n = chunk.len() as f64;
-            let (x, y) = chunk
-                .iter()
-                .fold((0.0, 0.0), |(x, y), p| (x + p.0, y + p.1));
+            let (x, y) = chunk.iter().fold((0.0, 0.0), |(x, y), p| (x + p.0, y + p.1));
             (x / n, y / n)
         })
         .collect()
@@ -169,15 +138,8 @@ mod tests {
         lines(&Lines {
             title: "loss".into(),
             alternative: String::new(),
-            series: vec![Series {
-                name: "loss".into(),
-                class: "a".into(),
-                points,
-            }],
-            spans: vec![Span {
-                name: "</script><img onerror=1>".into(),
-                x: (1.0, 5.0),
-            }],
+            series: vec![Series { name: "loss".into(), class: "a".into(), points }],
+            spans: vec![Span { name: "</script><img onerror=1>".into(), x: (1.0, 5.0) }],
             level: Some(0.5),
             domain: None,
             size: (460.0, 190.0),

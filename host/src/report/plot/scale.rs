@@ -21,29 +21,18 @@ impl Scale {
             let room = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
             (low, high) = (low - room, high + room);
         }
-        Self {
-            domain: (low, high),
-            pixels,
-        }
+        Self { domain: (low, high), pixels }
     }
 
     /// Fitted to values, and widened to whole ticks.
     pub fn fitted(values: impl Iterator<Item = f64>, target: usize, pixels: (f64, f64)) -> Self {
         let (low, high) = values
             .filter(|v| v.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-                (low.min(v), high.max(v))
-            });
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let raw = Self::new((low, high), pixels);
         let (low, high) = raw.domain;
         let step = step(low, high, target);
-        Self::new(
-            (
-                (low / step + 1e-9).floor() * step,
-                (high / step - 1e-9).ceil() * step,
-            ),
-            pixels,
-        )
+        Self::new(((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step), pixels)
     }
 
     /// The pixel of a value.
@@ -57,21 +46,14 @@ impl Scale {
     pub fn ticks(&self, target: usize) -> Vec<(f64, String)> {
         let (low, high) = self.domain;
         let decimals = decimals(step(low, high, target));
-        ticks(low, high, target)
-            .into_iter()
-            .map(|value| (value, label(value, decimals)))
-            .collect()
+        ticks(low, high, target).into_iter().map(|value| (value, label(value, decimals))).collect()
     }
 }
 
 /// Multiples of 1, 2 or 5 × 10ᵏ within [low, high], about `target` of them.
 pub fn ticks(low: f64, high: f64, target: usize) -> Vec<f64> {
     if !low.is_finite() || !high.is_finite() || high <= low {
-        return if low.is_finite() {
-            vec![low]
-        } else {
-            Vec::new()
-        };
+        return if low.is_finite() { vec![low] } else { Vec::new() };
     }
     let step = step(low, high, target);
     let first = (low / step - 1e-9).ceil();
@@ -86,11 +68,7 @@ pub fn ticks(low: f64, high: f64, target: usize) -> Vec<f64> {
             // 0.1 × 3 is not 0.3: round to the step's own digits.
             let scale = 10_f64.powi(decimals(step) as i32);
             let rounded = (value * scale).round() / scale;
-            if rounded.is_finite() && rounded != 0.0 {
-                rounded
-            } else {
-                value + 0.0
-            }
+            if rounded.is_finite() && rounded != 0.0 { rounded } else { value + 0.0 }
         })
         .collect()
 }
@@ -98,20 +76,13 @@ pub fn ticks(low: f64, high: f64, target: usize) -> Vec<f64> {
 fn step(low: f64, high: f64, target: usize) -> f64 {
     let raw = (high - low) / target.max(1) as f64;
     let power = 10_f64.powf(raw.log10().floor());
-    let nice = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .find(|nice| nice * power >= raw * 0.999)
-        .unwrap_or(10.0);
+    let nice = [1.0, 2.0, 5.0, 10.0].into_iter().find(|nice| nice * power >= raw * 0.999).unwrap_or(10.0);
     nice * power
 }
 
 fn decimals(step: f64) -> usize {
     let digits = -(step * 1.001).log10().floor();
-    if digits.is_finite() {
-        digits.clamp(0.0, 12.0) as usize
-    } else {
-        0
-    }
+    if digits.is_finite() { digits.clamp(0.0, 12.0) as usize } else { 0 }
 }
 
 fn label(value: f64, decimals: usize) -> String {
@@ -167,19 +138,12 @@ mod tests {
     fn a_fitted_scale_ends_on_ticks() {
         let scale = Scale::fitted([0.13, 0.68].into_iter(), 4, (0.0, 100.0));
         assert_eq!(scale.domain, (0.0, 0.8));
-        assert_eq!(
-            scale.ticks(4).last().map(|t| t.1.clone()),
-            Some("0.8".into())
-        );
+        assert_eq!(scale.ticks(4).last().map(|t| t.1.clone()), Some("0.8".into()));
     }
 
     #[test]
     fn labels_have_the_decimals_of_the_step_and_a_real_minus() {
-        let labels: Vec<String> = Scale::new((-1.0, 1.0), (0.0, 1.0))
-            .ticks(4)
-            .into_iter()
-            .map(|t| t.1)
-            .collect();
+        let labels: Vec<String> = Scale::new((-1.0, 1.0), (0.0, 1.0)).ticks(4).into_iter().map(|t| t.1).collect();
         assert_eq!(labels, ["−1.0", "−0.5", "0", "0.5", "1.0"]);
     }
 }

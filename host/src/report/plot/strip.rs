@@ -35,12 +35,7 @@ pub fn strip(alternative: &str, dots: &[Dot], width: f64) -> String {
     }
     for dot in dots {
         let radius = if dot.class == "other" { 4.0 } else { 6.0 };
-        svg.circle(
-            (x.at(dot.value.clamp(0.0, 1.0)), 12.0),
-            radius,
-            &dot.class,
-            &dot.tip,
-        );
+        svg.circle((x.at(dot.value.clamp(0.0, 1.0)), 12.0), radius, &dot.class, &dot.tip);
     }
     svg.finish()
 }
@@ -51,11 +46,7 @@ mod tests {
 
     #[test]
     fn broken_values_are_left_out() {
-        let dot = |value| Dot {
-            value,
-            class: "other".into(),
-            tip: "<i>".into(),
-        };
+        let dot = |value| Dot { value, class: "other".into(), tip: "<i>".into() };
         let svg = strip("", &[dot(f64::NAN), dot(0.5), dot(7.0)], 300.0);
         assert!(!svg.contains("NaN") && !svg.contains("<i>"), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);

@@ -25,12 +25,7 @@ pub struct Svg {
 impl Svg {
     /// `alternative` is what a screen reader says.
     pub fn new(width: f64, height: f64, alternative: &str) -> Self {
-        Self {
-            body: String::new(),
-            width,
-            height,
-            alternative: escape(alternative),
-        }
+        Self { body: String::new(), width, height, alternative: escape(alternative) }
     }
 
     /// A straight line.
@@ -88,11 +83,7 @@ impl Svg {
                         // Writing to a string cannot fail.
                         let _ = write!(list, "{},{} ", short(*x), short(*y));
                     }
-                    self.push(&format!(
-                        r#"<polyline class="{}" points="{}"/>"#,
-                        escape(class),
-                        list.trim_end()
-                    ));
+                    self.push(&format!(r#"<polyline class="{}" points="{}"/>"#, escape(class), list.trim_end()));
                 }
             }
         }
@@ -148,11 +139,7 @@ fn finite(numbers: &[f64]) -> bool {
 fn short(number: f64) -> String {
     let text = format!("{number:.1}");
     let text = text.strip_suffix(".0").unwrap_or(&text);
-    if text == "-0" {
-        "0".into()
-    } else {
-        text.to_owned()
-    }
+    if text == "-0" { "0".into() } else { text.to_owned() }
 }
 
 /// For element content and quoted attributes alike.

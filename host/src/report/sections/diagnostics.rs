@@ -57,18 +57,10 @@ pub fn diagnostics(files: &RunFiles, evidence: &Evidence) -> Found<Diagnostics> 
         Ok(table) => (Some(table), None),
         Err(absent) => (None, Some(absent.0)),
     };
-    Ok(Diagnostics {
-        length,
-        no_length,
-        agreement: agreement(&sets),
-    })
+    Ok(Diagnostics { length, no_length, agreement: agreement(&sets) })
 }
 
-fn length_table(
-    rows: &[SampleUncertainty],
-    evidence: &Evidence,
-    sets: &[(String, Vec<f64>)],
-) -> Found<Table> {
+fn length_table(rows: &[SampleUncertainty], evidence: &Evidence, sets: &[(String, Vec<f64>)]) -> Found<Table> {
     let known = evidence.lengths.as_ref().map_err(Clone::clone)?;
     let mut lengths = Vec::new();
     for row in rows {
@@ -91,11 +83,7 @@ fn length_table(
         let aligned = values.len() == sets[0].1.len();
         let values = thin(values);
         let cell = |r: Option<f64>| difference(r.filter(|_| aligned).unwrap_or(f64::NAN));
-        table.rows.push(vec![
-            name.clone(),
-            cell(spearman(&values, &lengths)),
-            cell(pearson(&values, &lengths)),
-        ]);
+        table.rows.push(vec![name.clone(), cell(spearman(&values, &lengths)), cell(pearson(&values, &lengths))]);
     }
     Ok(table)
 }
@@ -109,11 +97,7 @@ fn agreement(sets: &[(String, Vec<f64>)]) -> Agreement {
             sets.iter()
                 .zip(&thinned)
                 .map(|((_, b), thin_b)| {
-                    let rho = if a.len() == b.len() {
-                        spearman(thin_a, thin_b)
-                    } else {
-                        None
-                    };
+                    let rho = if a.len() == b.len() { spearman(thin_a, thin_b) } else { None };
                     Cell {
                         text: rate(rho.unwrap_or(f64::NAN)),
                         shade: (rho.unwrap_or(0.0).abs() * 100.0).round(),
@@ -164,48 +148,25 @@ const FAULTS: usize = 5;
 /// Builds it.
 pub fn scorers(evidence: &Evidence) -> Found<Scorers> {
     let scorers = evidence.scorers.as_ref().map_err(Clone::clone)?;
-    let mut table = Table::new(&[
-        "scorer",
-        "samples",
-        "faults",
-        "mean raw u",
-        "mean of its notes",
-    ]);
+    let mut table = Table::new(&["scorer", "samples", "faults", "mean raw u", "mean of its notes"]);
     let mut faults = Vec::new();
     let mut unlisted = 0;
     for scorer in scorers {
-        let notes: Vec<String> = scorer
-            .notes
-            .iter()
-            .map(|(name, value)| format!("{} {}", visible(name), number(*value)))
-            .collect();
+        let notes: Vec<String> =
+            scorer.notes.iter().map(|(name, value)| format!("{} {}", visible(name), number(*value))).collect();
         table.rows.push(vec![
             scorer.name.clone(),
             count(scorer.samples),
             count(scorer.faults.len()),
             number(mean(&scorer.values).unwrap_or(f64::NAN)),
-            if notes.is_empty() {
-                "–".into()
-            } else {
-                notes.join(", ")
-            },
+            if notes.is_empty() { "–".into() } else { notes.join(", ") },
         ]);
         unlisted += scorer.faults.len().saturating_sub(FAULTS);
-        faults.extend(
-            scorer
-                .faults
-                .iter()
-                .take(FAULTS)
-                .map(|(id, message)| Fault {
-                    scorer: scorer.name.clone(),
-                    prompt_id: visible(id),
-                    message: shortened(&visible(message), 400),
-                }),
-        );
+        faults.extend(scorer.faults.iter().take(FAULTS).map(|(id, message)| Fault {
+            scorer: scorer.name.clone(),
+            prompt_id: visible(id),
+            message: shortened(&visible(message), 400),
+        }));
     }
-    Ok(Scorers {
-        table,
-        faults,
-        unlisted,
-    })
+    Ok(Scorers { table, faults, unlisted })
 }

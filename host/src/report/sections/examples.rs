@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::stage_class;
-use crate::records::{
-    Dimension, Finish, Pair, PromptText, Sample, SampleScores, SampleUncertainty,
-};
+use crate::records::{Dimension, Finish, Pair, PromptText, Sample, SampleScores, SampleUncertainty};
 use crate::report::evidence::{Evidence, length};
 use crate::report::plot::{Dot, strip};
 use crate::report::read::{Absent, Found, RunFiles};
@@ -108,11 +106,7 @@ pub fn pick(files: &RunFiles) -> Vec<Pick> {
     let Ok(pairs) = &files.pairs else {
         return Vec::new();
     };
-    let by_id: BTreeMap<&str, usize> = pairs
-        .iter()
-        .enumerate()
-        .map(|(i, pair)| (pair.id.as_str(), i))
-        .collect();
+    let by_id: BTreeMap<&str, usize> = pairs.iter().enumerate().map(|(i, pair)| (pair.id.as_str(), i)).collect();
     let mut stages: BTreeMap<usize, Vec<(usize, String, String)>> = BTreeMap::new();
     for member in files.stages.as_deref().unwrap_or_default() {
         if let Some(&pair) = by_id.get(member.pair_id.as_str()) {
@@ -122,9 +116,7 @@ pub fn pick(files: &RunFiles) -> Vec<Pick> {
     }
     let mut picks = Vec::new();
     if stages.is_empty() {
-        let all = (0..pairs.len())
-            .map(|i| (i, String::new(), String::new()))
-            .collect();
+        let all = (0..pairs.len()).map(|i| (i, String::new(), String::new())).collect();
         add(&mut picks, pairs, None, all);
     }
     for (stage, members) in stages.into_iter().take(STAGES) {
@@ -133,19 +125,11 @@ pub fn pick(files: &RunFiles) -> Vec<Pick> {
     picks
 }
 
-fn add(
-    picks: &mut Vec<Pick>,
-    pairs: &[Pair],
-    stage: Option<usize>,
-    mut members: Vec<(usize, String, String)>,
-) {
+fn add(picks: &mut Vec<Pick>, pairs: &[Pair], stage: Option<usize>, mut members: Vec<(usize, String, String)>) {
     members.sort_by(|a, b| pairs[b.0].gap.total_cmp(&pairs[a.0].gap));
     let last = members.len().saturating_sub(1);
-    let mut places = vec![
-        (0, "largest Δu of its stage"),
-        (last / 2, "median Δu of its stage"),
-        (last, "smallest Δu of its stage"),
-    ];
+    let mut places =
+        vec![(0, "largest Δu of its stage"), (last / 2, "median Δu of its stage"), (last, "smallest Δu of its stage")];
     places.dedup_by_key(|place| place.0);
     for (place, which) in places {
         if let Some((pair, name, reason)) = members.get(place) {
@@ -178,13 +162,7 @@ pub fn examples(files: &RunFiles, evidence: &Evidence, picks: &[Pick]) -> Found<
     let examples = picks.iter().map(|pick| {
         let id = pick.prompt_id.as_str();
         let scores = evidence.scores.get(id).map_or(&[][..], Vec::as_slice);
-        example(
-            pick,
-            &pairs[pick.pair],
-            evidence.samples.get(id),
-            uncertainty.get(id).copied(),
-            scores,
-        )
+        example(pick, &pairs[pick.pair], evidence.samples.get(id), uncertainty.get(id).copied(), scores)
     });
     Ok(examples.collect())
 }
@@ -197,22 +175,17 @@ fn example(
     scores: &[SampleScores],
 ) -> Example {
     let mut responses: Vec<(f64, Shown)> = match sample {
-        Some(sample) => (0..sample.responses.len())
-            .map(|i| shown(pair, i, sample, uncertainty, scores))
-            .collect(),
+        Some(sample) => (0..sample.responses.len()).map(|i| shown(pair, i, sample, uncertainty, scores)).collect(),
         None => Vec::new(),
     };
     responses.sort_by(|a, b| a.0.total_cmp(&b.0));
     // The marked ones last, so that they lie on top.
     let dots = |marked: bool| {
-        responses
-            .iter()
-            .filter(move |(_, shown)| (shown.mark != "other") == marked)
-            .map(|(u, shown)| Dot {
-                value: *u,
-                class: shown.mark.into(),
-                tip: format!("response {} ({}): u {}", shown.index, shown.mark, shown.u),
-            })
+        responses.iter().filter(move |(_, shown)| (shown.mark != "other") == marked).map(|(u, shown)| Dot {
+            value: *u,
+            class: shown.mark.into(),
+            tip: format!("response {} ({}): u {}", shown.index, shown.mark, shown.u),
+        })
     };
     let all: Vec<Dot> = dots(false).chain(dots(true)).collect();
     let alternative = format!(
@@ -232,16 +205,8 @@ fn example(
         gap: rate(pair.gap),
         prompt: turns(&pair.prompt),
         sides: vec![side(pair, true, &responses), side(pair, false, &responses)],
-        strip: if all.is_empty() {
-            String::new()
-        } else {
-            strip(&alternative, &all, 420.0)
-        },
-        responses: responses
-            .into_iter()
-            .map(|(_, shown)| shown)
-            .take(RESPONSES)
-            .collect(),
+        strip: if all.is_empty() { String::new() } else { strip(&alternative, &all, 420.0) },
+        responses: responses.into_iter().map(|(_, shown)| shown).take(RESPONSES).collect(),
         unlisted,
     }
 }
@@ -249,30 +214,17 @@ fn example(
 /// The chosen or rejected response; from the pair itself where responses.jsonl is gone.
 fn side(pair: &Pair, chosen: bool, responses: &[(f64, Shown)]) -> Shown {
     let (index, mark, text, rating) = if chosen {
-        (
-            pair.chosen_index,
-            "chosen",
-            &pair.chosen,
-            pair.chosen_rating,
-        )
+        (pair.chosen_index, "chosen", &pair.chosen, pair.chosen_rating)
     } else {
-        (
-            pair.rejected_index,
-            "rejected",
-            &pair.rejected,
-            pair.rejected_rating,
-        )
+        (pair.rejected_index, "rejected", &pair.rejected, pair.rejected_rating)
     };
     let found = responses.iter().find(|(_, shown)| shown.index == index);
     if let Some((_, shown)) = found {
         return shown.clone();
     }
     let text: Vec<String> = turns(text).into_iter().map(|turn| turn.text).collect();
-    let dimensions = pair
-        .dimensions
-        .iter()
-        .map(|(dimension, values)| level(*dimension, values[usize::from(!chosen)]))
-        .collect();
+    let dimensions =
+        pair.dimensions.iter().map(|(dimension, values)| level(*dimension, values[usize::from(!chosen)])).collect();
     Shown {
         index,
         mark,
@@ -292,10 +244,7 @@ fn shown(
     scores: &[SampleScores],
 ) -> (f64, Shown) {
     let response = &sample.responses[index];
-    let u = uncertainty
-        .and_then(|row| row.u.get(index))
-        .copied()
-        .unwrap_or(f64::NAN);
+    let u = uncertainty.and_then(|row| row.u.get(index)).copied().unwrap_or(f64::NAN);
     let dimensions = uncertainty
         .into_iter()
         .flat_map(|row| &row.dimensions)
@@ -306,26 +255,15 @@ fn shown(
         i if i == pair.rejected_index => "rejected",
         _ => "other",
     };
-    let unit = if response.token_ids.is_empty() {
-        "words"
-    } else {
-        "tokens"
-    };
-    let cut = if response.finish == Finish::Length {
-        ", cut"
-    } else {
-        ""
-    };
+    let unit = if response.token_ids.is_empty() { "words" } else { "tokens" };
+    let cut = if response.finish == Finish::Length { ", cut" } else { "" };
     let shown = Shown {
         index,
         mark,
         text: shortened(&visible(&response.text), CHARACTERS),
         u: rate(u),
         dimensions,
-        scores: scores
-            .iter()
-            .filter_map(|row| verdict(row, index))
-            .collect(),
+        scores: scores.iter().filter_map(|row| verdict(row, index)).collect(),
         length: format!("{} {unit}{cut}", length(response)),
     };
     (u, shown)
@@ -334,40 +272,22 @@ fn shown(
 /// What a scorer said of one response: its raw uncertainty and its notes.
 pub fn verdict(row: &SampleScores, index: usize) -> Option<String> {
     let score = row.scores.get(index)?;
-    let notes: Vec<String> = score
-        .notes
-        .iter()
-        .map(|(name, value)| format!("{} {}", visible(name), number(*value)))
-        .collect();
-    let notes = if notes.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", notes.join(", "))
-    };
-    Some(format!(
-        "{} {}{notes}",
-        visible(&row.scorer),
-        rate(score.uncertainty)
-    ))
+    let notes: Vec<String> =
+        score.notes.iter().map(|(name, value)| format!("{} {}", visible(name), number(*value))).collect();
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+    Some(format!("{} {}{notes}", visible(&row.scorer), rate(score.uncertainty)))
 }
 
 fn level(dimension: Dimension, value: f64) -> Level {
     Level {
         name: dimension.name(),
         value: rate(value),
-        percent: if value.is_finite() {
-            (value.clamp(0.0, 1.0) * 100.0).round()
-        } else {
-            0.0
-        },
+        percent: if value.is_finite() { (value.clamp(0.0, 1.0) * 100.0).round() } else { 0.0 },
     }
 }
 
 fn turns(text: &PromptText) -> Vec<Turn> {
-    let turn = |role: &str, text: &str| Turn {
-        role: visible(role),
-        text: shortened(&visible(text), CHARACTERS),
-    };
+    let turn = |role: &str, text: &str| Turn { role: visible(role), text: shortened(&visible(text), CHARACTERS) };
     match text {
         PromptText::Text(text) => vec![turn("", text)],
         PromptText::Chat(messages) => messages.iter().map(|m| turn(&m.role, &m.content)).collect(),

@@ -10,7 +10,7 @@ use crate::records::StageMember;
 use crate::report::plot::{Border, Histogram, Layer, histogram};
 use crate::report::read::{Absent, Found, RunFiles};
 use crate::report::statistics::{mean, quantile};
-use crate::report::text::{number, rate};
+use crate::report::text::{counted, number, rate};
 
 /// What the section shows.
 #[derive(Debug, Serialize)]
@@ -54,10 +54,7 @@ pub fn gaps(files: &RunFiles) -> Found<Gaps> {
 
 /// (number, name) of every stage, in order.
 pub fn stage_names(members: &[StageMember]) -> BTreeMap<usize, String> {
-    members
-        .iter()
-        .map(|member| (member.stage, member.name.clone()))
-        .collect()
+    members.iter().map(|member| (member.stage, member.name.clone())).collect()
 }
 
 fn staged(members: &[StageMember]) -> Gaps {
@@ -65,19 +62,8 @@ fn staged(members: &[StageMember]) -> Gaps {
     let groups = grouped(members);
     let mut borderless = 0;
     let mut plots = Vec::new();
-    let mut table = Table::new(&[
-        "group",
-        "stage",
-        "pairs",
-        "lowest Δu",
-        "median Δu",
-        "highest Δu",
-    ]);
-    let top = members
-        .iter()
-        .map(|m| m.gap)
-        .filter(|g| g.is_finite())
-        .fold(0.0, f64::max);
+    let mut table = Table::new(&["group", "stage", "pairs", "lowest Δu", "median Δu", "highest Δu"]);
+    let top = members.iter().map(|m| m.gap).filter(|g| g.is_finite()).fold(0.0, f64::max);
     let single = groups.len() == 1;
     for (group, members) in &groups {
         let borders = borders(members);
@@ -100,32 +86,20 @@ fn staged(members: &[StageMember]) -> Gaps {
             ]);
         }
         let drawn = borders.unwrap_or_default();
-        let said = drawn
-            .iter()
-            .map(|b| b.label.as_str())
-            .collect::<Vec<_>>()
-            .join(" and ");
+        let said = drawn.iter().map(|b| b.label.as_str()).collect::<Vec<_>>().join(" and ");
         plots.push(histogram(&Histogram {
-            title: format!("{group} · {}", members.len()),
+            title: format!("{group} · {}", counted(members.len(), "pair")),
             alternative: format!(
                 "Histogram of the gap in {group}, {} pairs, coloured by stage{}",
                 members.len(),
-                if said.is_empty() {
-                    String::new()
-                } else {
-                    format!("; borders at {said}")
-                }
+                if said.is_empty() { String::new() } else { format!("; borders at {said}") }
             ),
             layers,
             // One axis for all groups: where a group's gaps lie is half of what the figure says.
             domain: Some((0.0, nice_top(top))),
             bins: if single { 60 } else { 24 },
             borders: drawn,
-            size: if single {
-                (960.0, 230.0)
-            } else {
-                (306.0, 170.0)
-            },
+            size: if single { (960.0, 230.0) } else { (306.0, 170.0) },
         }));
     }
     Gaps {
@@ -133,13 +107,7 @@ fn staged(members: &[StageMember]) -> Gaps {
         figure: Figure {
             plots,
             caption: "Δu of every pair: how much less reliable the rejected response is than the chosen one.".into(),
-            legend: names
-                .iter()
-                .map(|(stage, name)| Key {
-                    class: stage_class(*stage),
-                    name: name.clone(),
-                })
-                .collect(),
+            legend: names.iter().map(|(stage, name)| Key { class: stage_class(*stage), name: name.clone() }).collect(),
             table: Some(table),
         },
     }
@@ -150,11 +118,7 @@ fn nice_top(top: f64) -> f64 {
 }
 
 fn of_stage(members: &[&StageMember], stage: usize) -> Vec<f64> {
-    members
-        .iter()
-        .filter(|member| member.stage == stage)
-        .map(|member| member.gap)
-        .collect()
+    members.iter().filter(|member| member.stage == stage).map(|member| member.gap).collect()
 }
 
 fn grouped(members: &[StageMember]) -> Vec<(String, Vec<&StageMember>)> {
@@ -179,10 +143,8 @@ fn borders(members: &[&StageMember]) -> Option<Vec<Border>> {
     for member in members.iter().filter(|member| member.gap.is_finite()) {
         stages.entry(member.stage).or_default().push(member.gap);
     }
-    let mut spans: Vec<(f64, f64, f64)> = stages
-        .values()
-        .filter_map(|gaps| Some((mean(gaps)?, quantile(gaps, 0.0)?, quantile(gaps, 1.0)?)))
-        .collect();
+    let mut spans: Vec<(f64, f64, f64)> =
+        stages.values().filter_map(|gaps| Some((mean(gaps)?, quantile(gaps, 0.0)?, quantile(gaps, 1.0)?))).collect();
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     spans
         .windows(2)
@@ -190,21 +152,15 @@ fn borders(members: &[&StageMember]) -> Option<Vec<Border>> {
             let (upper_end, lower_end) = (pair[0].2, pair[1].1);
             (upper_end <= lower_end).then(|| {
                 let at = f64::midpoint(upper_end, lower_end);
-                Border {
-                    at,
-                    label: rate(at),
-                }
+                Border { at, label: rate(at) }
             })
         })
         .collect()
 }
 
 fn sentence(names: &BTreeMap<usize, String>, groups: usize, borderless: usize) -> String {
-    let within = if groups > 1 {
-        format!(" in each of {groups} groups of prompts, on one axis")
-    } else {
-        String::new()
-    };
+    let within =
+        if groups > 1 { format!(" in each of {groups} groups of prompts, on one axis") } else { String::new() };
     match names.len() {
         1 => format!("One stage holds every pair{within}: there are no borders."),
         n if borderless == 0 => {
@@ -237,17 +193,9 @@ mod tests {
 
     #[test]
     fn a_border_lies_midway_between_stages_that_do_not_overlap() {
-        let members = [
-            member(0, 0.9, ""),
-            member(0, 0.6, ""),
-            member(1, 0.4, ""),
-            member(2, 0.1, ""),
-        ];
+        let members = [member(0, 0.9, ""), member(0, 0.6, ""), member(1, 0.4, ""), member(2, 0.1, "")];
         let borders = borders(&members.iter().collect::<Vec<_>>()).unwrap();
-        assert_eq!(
-            borders.iter().map(|b| b.at).collect::<Vec<_>>(),
-            [0.25, 0.5]
-        );
+        assert_eq!(borders.iter().map(|b| b.at).collect::<Vec<_>>(), [0.25, 0.5]);
     }
 
     #[test]

@@ -39,9 +39,9 @@ pub fn gates(files: &RunFiles) -> Found<Gates> {
     let passed = gates.iter().filter(|gate| gate.passed).count();
     let sentence = match gates.len() {
         0 => "The config sets no gates.".into(),
-        all if passed == all => format!(
-            "The model before alignment passed all {all} gates: what follows starts from a sound base."
-        ),
+        all if passed == all => {
+            format!("The model before alignment passed all {all} gates: what follows starts from a sound base.")
+        }
         all => format!(
             "The model before alignment failed {} of {all} gates: read what follows with that in mind.",
             all - passed
@@ -62,18 +62,10 @@ pub fn gates(files: &RunFiles) -> Found<Gates> {
             }
         })
         .collect();
-    Ok(Gates {
-        sentence,
-        all_passed: passed == gates.len(),
-        rows,
-    })
+    Ok(Gates { sentence, all_passed: passed == gates.len(), rows })
 }
 
 /// Three decimals: a gate of 0.97 that is missed by 0.001 must not read as met.
 fn rate3(value: f64) -> String {
-    if value.is_finite() {
-        format!("{value:.3}").replace('-', "−")
-    } else {
-        rate(value)
-    }
+    if value.is_finite() { format!("{value:.3}").replace('-', "−") } else { rate(value) }
 }

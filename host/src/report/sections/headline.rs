@@ -26,11 +26,7 @@ pub fn headline(files: &RunFiles) -> Found<Headline> {
     if evaluation.points.is_empty() {
         return Err(Absent::new("eval.json holds no measurement"));
     }
-    Ok(Headline {
-        sentence: sentence(evaluation),
-        figures: figures(evaluation),
-        all: all_measures(evaluation),
-    })
+    Ok(Headline { sentence: sentence(evaluation), figures: figures(evaluation), all: all_measures(evaluation) })
 }
 
 /// Names of the headline measures, in order of name; every measure where none is marked.
@@ -47,11 +43,7 @@ fn headline_names(points: &[EvalPoint]) -> Vec<&str> {
         names
     };
     let marked = names(false);
-    if marked.is_empty() {
-        names(true)
-    } else {
-        marked
-    }
+    if marked.is_empty() { names(true) } else { marked }
 }
 
 /// What a change means.
@@ -87,15 +79,14 @@ fn sentence(evaluation: &Evaluation) -> String {
     let Some((before, after)) = ends(&evaluation.points) else {
         return "Only the model before alignment has been measured, so nothing can be said about a change yet.".into();
     };
-    let changes: Vec<(&str, &Measure, &Measure, Change, Verdict)> =
-        headline_names(&evaluation.points)
-            .into_iter()
-            .filter_map(|name| {
-                let (b, a) = (before.measures.get(name)?, after.measures.get(name)?);
-                let change = Change::between(b, a);
-                Some((name, b, a, change, verdict(a, change)))
-            })
-            .collect();
+    let changes: Vec<(&str, &Measure, &Measure, Change, Verdict)> = headline_names(&evaluation.points)
+        .into_iter()
+        .filter_map(|name| {
+            let (b, a) = (before.measures.get(name)?, after.measures.get(name)?);
+            let change = Change::between(b, a);
+            Some((name, b, a, change, verdict(a, change)))
+        })
+        .collect();
     let number = |wanted| changes.iter().filter(|c| c.4 == wanted).count();
     let total = changes.len();
     let phrases = [
@@ -123,7 +114,7 @@ fn sentence(evaluation: &Evaluation) -> String {
         listed(&parts),
         rate(b.value),
         rate(a.value),
-        difference_with_error(change.difference, change.se.map(|se| 1.96 * se)),
+        difference_with_error(change.difference, change.se),
     )
 }
 
@@ -139,10 +130,7 @@ fn figures(evaluation: &Evaluation) -> Vec<Figure> {
     let points = &evaluation.points;
     let names = headline_names(points);
     let is_share = |name: &&str| {
-        points
-            .iter()
-            .filter_map(|point| point.measures.get(*name))
-            .all(|m| (0.0..=1.0).contains(&m.value))
+        points.iter().filter_map(|point| point.measures.get(*name)).all(|m| (0.0..=1.0).contains(&m.value))
     };
     let (shares, others): (Vec<&str>, Vec<&str>) = names.into_iter().partition(is_share);
     let mut figures = Vec::new();
@@ -156,28 +144,19 @@ fn figures(evaluation: &Evaluation) -> Vec<Figure> {
 
 fn figure(points: &[EvalPoint], names: &[&str], domain: Option<(f64, f64)>) -> Figure {
     let groups: Vec<BarGroup> = names.iter().map(|name| group(points, name)).collect();
-    let alternative = groups
-        .iter()
-        .map(|group| format!("{}: {}", group.label, group.note))
-        .collect::<Vec<_>>()
-        .join("; ");
+    let alternative =
+        groups.iter().map(|group| format!("{}: {}", group.label, group.note)).collect::<Vec<_>>().join("; ");
     let mut table = Table::new(&["measure"]);
-    table
-        .columns
-        .extend(points.iter().map(|point| point.at.clone()));
+    table.columns.extend(points.iter().map(|point| point.at.clone()));
     table.columns.push("change".into());
     table.rows = names.iter().map(|name| row(points, name)).collect();
     Figure {
         plots: vec![bars(&alternative, &groups, domain, 960.0)],
-        caption: "Bars are means over the evaluation's responses, whiskers one standard error."
-            .into(),
+        caption: "Bars are means over the evaluation's responses, whiskers one standard error.".into(),
         legend: points
             .iter()
             .enumerate()
-            .map(|(i, point)| Key {
-                class: point_class(i, points.len()),
-                name: point.at.clone(),
-            })
+            .map(|(i, point)| Key { class: point_class(i, points.len()), name: point.at.clone() })
             .collect(),
         table: Some(table),
     }
@@ -208,13 +187,7 @@ fn group(points: &[EvalPoint], name: &str) -> BarGroup {
         .collect();
     let both = ends(points).and_then(|(b, a)| b.measures.get(name).zip(a.measures.get(name)));
     let (note, note_class) = match both {
-        None => (
-            points
-                .iter()
-                .find_map(|p| p.measures.get(name))
-                .map_or_else(String::new, |m| rate(m.value)),
-            "",
-        ),
+        None => (points.iter().find_map(|p| p.measures.get(name)).map_or_else(String::new, |m| rate(m.value)), ""),
         Some((b, a)) => {
             let change = Change::between(b, a);
             let (sign, class) = match verdict(a, change) {
@@ -227,12 +200,7 @@ fn group(points: &[EvalPoint], name: &str) -> BarGroup {
             (format!("{values}  {sign}").trim_end().to_owned(), class)
         }
     };
-    BarGroup {
-        label: name.into(),
-        note,
-        note_class: note_class.into(),
-        bars,
-    }
+    BarGroup { label: name.into(), note, note_class: note_class.into(), bars }
 }
 
 /// A measure with its standard error at every point, and its change.
@@ -259,17 +227,11 @@ fn all_measures(evaluation: &Evaluation) -> Table {
     names.sort_unstable();
     names.dedup();
     let mut table = Table::new(&["measure"]);
-    table
-        .columns
-        .extend(points.iter().map(|point| point.at.clone()));
+    table.columns.extend(points.iter().map(|point| point.at.clone()));
     table.columns.extend(["change".into(), "n".into()]);
     for name in names {
         let mut cells = row(points, name);
-        let n = points
-            .iter()
-            .rev()
-            .find_map(|p| p.measures.get(name))
-            .map(|m| m.n);
+        let n = points.iter().rev().find_map(|p| p.measures.get(name)).map(|m| m.n);
         cells.push(n.map_or_else(|| "–".into(), |n| n.to_string()));
         table.rows.push(cells);
     }
@@ -281,61 +243,34 @@ mod tests {
     use super::*;
 
     fn point(at: &str, value: f64, se: Option<f64>, up: Option<bool>) -> EvalPoint {
-        let measure = Measure {
-            value,
-            n: 100,
-            se,
-            higher_is_better: up,
-            headline: true,
-        };
-        EvalPoint {
-            at: at.into(),
-            measures: [("harm/refused".to_owned(), measure)].into(),
-        }
+        let measure = Measure { value, n: 100, se, higher_is_better: up, headline: true };
+        EvalPoint { at: at.into(), measures: [("harm/refused".to_owned(), measure)].into() }
     }
 
     fn said(before: EvalPoint, after: EvalPoint) -> String {
-        sentence(&Evaluation {
-            points: vec![before, after],
-            gates: vec![],
-        })
+        sentence(&Evaluation { points: vec![before, after], gates: vec![] })
     }
 
     #[test]
     fn a_large_rise_of_a_good_measure_is_better() {
-        let text = said(
-            point("before", 0.49, Some(0.03), Some(true)),
-            point("after", 0.85, Some(0.02), Some(true)),
-        );
+        let text = said(point("before", 0.49, Some(0.03), Some(true)), point("after", 0.85, Some(0.02), Some(true)));
         assert_eq!(
             text,
-            "Of 1 headline measure, 1 got better. The largest change is harm/refused: 0.49 before, 0.85 after (+0.36 ± 0.07)."
+            "Of 1 headline measure, 1 got better. The largest change is harm/refused: 0.49 before, 0.85 after (+0.36\u{a0}±\u{a0}0.04)."
         );
     }
 
     #[test]
     fn a_rise_of_a_bad_measure_is_worse_and_noise_is_no_change() {
-        let bad = said(
-            point("before", 0.1, Some(0.01), Some(false)),
-            point("after", 0.3, Some(0.01), Some(false)),
-        );
+        let bad = said(point("before", 0.1, Some(0.01), Some(false)), point("after", 0.3, Some(0.01), Some(false)));
         assert!(bad.contains("1 got worse"), "{bad}");
-        let noise = said(
-            point("before", 0.50, Some(0.03), Some(true)),
-            point("after", 0.53, Some(0.03), Some(true)),
-        );
+        let noise = said(point("before", 0.50, Some(0.03), Some(true)), point("after", 0.53, Some(0.03), Some(true)));
         assert!(noise.contains("1 did not change measurably"), "{noise}");
     }
 
     #[test]
     fn one_measurement_is_no_change() {
-        let text = sentence(&Evaluation {
-            points: vec![point("before", 0.5, None, None)],
-            gates: vec![],
-        });
-        assert!(
-            text.starts_with("Only the model before alignment"),
-            "{text}"
-        );
+        let text = sentence(&Evaluation { points: vec![point("before", 0.5, None, None)], gates: vec![] });
+        assert!(text.starts_with("Only the model before alignment"), "{text}");
     }
 }

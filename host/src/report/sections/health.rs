@@ -34,26 +34,22 @@ fn matching(points: &[EvalPoint], words: &[&str]) -> Table {
     names.sort_unstable();
     names.dedup();
     let mut table = Table::new(&["measure"]);
-    table
-        .columns
-        .extend(points.iter().map(|point| point.at.clone()));
+    table.columns.extend(points.iter().map(|point| point.at.clone()));
     table.columns.push("change".into());
-    table.rows = names
-        .into_iter()
-        .filter(|name| is_about(name, words))
-        .map(|name| row(points, name))
-        .collect();
+    table.rows = names.into_iter().filter(|name| is_about(name, words)).map(|name| row(points, name)).collect();
     table
 }
 
 /// Whether a part of the name (`group/label`) begins with one of the words.
 fn is_about(name: &str, words: &[&str]) -> bool {
+    // Finer rates (`facts/river/garbled`) would bury these; they stand under "every measure".
+    if name.matches('/').count() > 1 {
+        return false;
+    }
     let name = name.to_lowercase();
     // `kl` is too short to be the beginning of a word.
-    let matches =
-        |part: &str, word: &str| part == word || (word.len() > 2 && part.starts_with(word));
-    name.split(['/', ' ', '_'])
-        .any(|part| words.iter().any(|word| matches(part, word)))
+    let matches = |part: &str, word: &str| part == word || (word.len() > 2 && part.starts_with(word));
+    name.split(['/', ' ', '_']).any(|part| words.iter().any(|word| matches(part, word)))
 }
 
 #[cfg(test)]
@@ -65,6 +61,7 @@ mod tests {
         assert!(is_about("harm/refused", &["refus"]));
         assert!(is_about("Refusals", &["refus"]));
         assert!(is_about("kl", &["kl"]));
+        assert!(!is_about("facts/river/refused", &["refus"]));
         assert!(!is_about("truth/klingon", &["kl"]));
     }
 }

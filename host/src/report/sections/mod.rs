@@ -26,10 +26,7 @@ pub struct Table {
 impl Table {
     /// An empty table with these heads.
     pub fn new(columns: &[&str]) -> Self {
-        Self {
-            columns: columns.iter().map(|&c| c.into()).collect(),
-            rows: Vec::new(),
-        }
+        Self { columns: columns.iter().map(|&c| c.into()).collect(), rows: Vec::new() }
     }
 }
 
@@ -65,11 +62,7 @@ pub fn five_numbers(values: &[f64]) -> Vec<String> {
     use super::statistics::{mean, quantile};
     use super::text::number;
     let cell = |value: Option<f64>| number(value.unwrap_or(f64::NAN));
-    [0.0, 0.25, 0.5, 0.75, 1.0]
-        .into_iter()
-        .map(|q| cell(quantile(values, q)))
-        .chain([cell(mean(values))])
-        .collect()
+    [0.0, 0.25, 0.5, 0.75, 1.0].into_iter().map(|q| cell(quantile(values, q))).chain([cell(mean(values))]).collect()
 }
 
 /// Heads that go with [`five_numbers`].

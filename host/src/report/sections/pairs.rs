@@ -41,37 +41,24 @@ pub struct DropRow {
 /// Builds it.
 pub fn pairs(files: &RunFiles, evidence: &Evidence) -> Found<Pairs> {
     let pairs = files.pairs.as_ref().map_err(Clone::clone)?;
-    let prompts: std::collections::BTreeSet<&str> =
-        pairs.iter().map(|pair| pair.prompt_id.as_str()).collect();
-    let mut sentences = vec![format!(
-        "{} from {}.",
-        counted(pairs.len(), "pair"),
-        counted(prompts.len(), "prompt")
-    )];
+    let prompts: std::collections::BTreeSet<&str> = pairs.iter().map(|pair| pair.prompt_id.as_str()).collect();
+    let mut sentences = vec![format!("{} from {}.", counted(pairs.len(), "pair"), counted(prompts.len(), "prompt"))];
     if let Ok(lengths) = &evidence.lengths {
         let of = |pick: fn(&crate::records::Pair) -> usize| {
-            let each: Vec<f64> = pairs
-                .iter()
-                .filter_map(|pair| Some(*lengths.get(&pair.prompt_id)?.get(pick(pair))? as f64))
-                .collect();
+            let each: Vec<f64> =
+                pairs.iter().filter_map(|pair| Some(*lengths.get(&pair.prompt_id)?.get(pick(pair))? as f64)).collect();
             mean(&each)
         };
         if let (Some(chosen), Some(rejected)) = (of(|p| p.chosen_index), of(|p| p.rejected_index)) {
-            sentences.push(format!(
-                "Chosen responses have {chosen:.1} tokens on average, rejected ones {rejected:.1}."
-            ));
+            sentences
+                .push(format!("Chosen responses have {chosen:.1} tokens on average, rejected ones {rejected:.1}."));
         }
     }
     let (drops, no_drops) = match &files.drops {
         Ok(drops) => (by_reason(drops), None),
         Err(absent) => (Vec::new(), Some(absent.0.clone())),
     };
-    Ok(Pairs {
-        sentences,
-        drops,
-        no_drops,
-        table: by_group(pairs, files),
-    })
+    Ok(Pairs { sentences, drops, no_drops, table: by_group(pairs, files) })
 }
 
 fn by_reason(drops: &[crate::records::Drop]) -> Vec<DropRow> {
@@ -111,11 +98,7 @@ fn by_group(pairs: &[crate::records::Pair], files: &RunFiles) -> Table {
     }
     for (group, (count, stages)) in groups {
         let mut row = vec![group, count.to_string()];
-        row.extend(
-            names
-                .keys()
-                .map(|stage| stages.get(stage).unwrap_or(&0).to_string()),
-        );
+        row.extend(names.keys().map(|stage| stages.get(stage).unwrap_or(&0).to_string()));
         table.rows.push(row);
     }
     table

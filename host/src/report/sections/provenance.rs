@@ -14,7 +14,7 @@ pub struct Provenance {
     pub rooms: Option<Table>,
     /// Why they cannot be shown.
     pub no_rooms: Option<String>,
-    /// Everything in run.toml that carries a digest.
+    /// Everything in run.toml that is a digest: (path, hex).
     pub digests: Table,
     /// Seeds, versions, limits and the like: (key, value).
     pub facts: Table,
@@ -27,33 +27,16 @@ pub struct Provenance {
 }
 
 /// Rooms, in the order of data.
-const ROOMS: [&str; 11] = [
-    "world", "data", "sft", "model", "generate", "score", "pair", "stage", "train", "evaluate",
-    "report",
-];
+const ROOMS: [&str; 10] = ["world", "data", "sft", "generate", "score", "pair", "stage", "train", "evaluate", "report"];
 
-/// Sections of the config that are shown as facts; the others stand in run.toml below.
-const FACTS: [&str; 7] = [
-    "seed",
-    "seeds",
-    "version",
-    "versions",
-    "limits",
-    "model",
-    "provenance",
-];
+/// Keys that are shown as facts; the others stand in run.toml below.
+const FACTS: [&str; 6] = ["udasa", "contract", "set", "seed", "model", "limits"];
 
 /// Builds it.
 pub fn provenance(files: &RunFiles) -> Provenance {
     let (rooms, no_rooms) = split(files.rooms.as_ref().map(rooms).map_err(Clone::clone));
-    let (config, no_config) = split(
-        files
-            .config
-            .as_ref()
-            .map(|c| c.text.clone())
-            .map_err(Clone::clone),
-    );
-    let mut digests = Table::new(&["what", "version", "SHA-256"]);
+    let (config, no_config) = split(files.config.as_ref().map(|c| c.text.clone()).map_err(Clone::clone));
+    let mut digests = Table::new(&["what", "SHA-256"]);
     let mut facts = Table::new(&["key", "value"]);
     if let Ok(config) = &files.config {
         collect_digests("", &config.value, &mut digests);
@@ -63,10 +46,7 @@ pub fn provenance(files: &RunFiles) -> Provenance {
             }
         }
     }
-    let others = [
-        ("scaler.json", &files.scaler),
-        ("score-summary.json", &files.score_summary),
-    ];
+    let others = [("scaler.json", &files.scaler), ("score-summary.json", &files.score_summary)];
     Provenance {
         rooms,
         no_rooms,
@@ -93,24 +73,14 @@ fn split<T>(found: Found<T>) -> (Option<T>, Option<String>) {
 
 fn rooms(rooms: &std::collections::BTreeMap<String, RoomRecord>) -> Table {
     let mut names: Vec<&String> = rooms.keys().collect();
-    let place = |name: &str| {
-        ROOMS
-            .iter()
-            .position(|room| *room == name)
-            .unwrap_or(ROOMS.len())
-    };
+    let place = |name: &str| ROOMS.iter().position(|room| *room == name).unwrap_or(ROOMS.len());
     names.sort_by_key(|name| (place(name), (*name).clone()));
     let mut table = Table::new(&["room", "state", "time", "key", "summary"]);
     for name in names {
         let room = &rooms[name];
         table.rows.push(vec![
             name.clone(),
-            if room.complete {
-                "complete"
-            } else {
-                "partly done"
-            }
-            .into(),
+            if room.complete { "complete" } else { "partly done" }.into(),
             duration(room.seconds.unwrap_or(f64::NAN)),
             room.key.chars().take(12).collect(),
             shortened(&plain(&room.summary), 400),
@@ -124,37 +94,20 @@ fn plain(value: &Json) -> String {
     match value {
         Json::Null => "–".into(),
         Json::String(text) => text.clone(),
-        Json::Object(map) => map
-            .iter()
-            .map(|(key, value)| format!("{key} {}", plain(value)))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Json::Object(map) => {
+            map.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
         Json::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
 }
 
-/// Every table that has a `sha256`, by its name or path.
+/// Every leaf that is a SHA-256 in hex, by its path: plugins, input files, pins.
 fn collect_digests(path: &str, value: &toml::Value, table: &mut Table) {
     match value {
         toml::Value::Table(map) => {
-            let text = |key: &str| map.get(key).and_then(toml::Value::as_str).map(String::from);
-            if let Some(digest) = text("sha256") {
-                let name = text("name")
-                    .or_else(|| text("plugin"))
-                    .or_else(|| text("path"));
-                let what = name.map_or_else(|| path.to_owned(), |name| format!("{path} {name}"));
-                let row = vec![what, text("version").unwrap_or_else(|| "–".into()), digest];
-                if !table.rows.contains(&row) {
-                    table.rows.push(row);
-                }
-            }
             for (key, value) in map {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let path = if path.is_empty() { key.clone() } else { format!("{path} › {key}") };
                 collect_digests(&path, value, table);
             }
         }
@@ -162,6 +115,9 @@ fn collect_digests(path: &str, value: &toml::Value, table: &mut Table) {
             for value in list {
                 collect_digests(path, value, table);
             }
+        }
+        toml::Value::String(text) if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            table.rows.push(vec![path.into(), text.clone()]);
         }
         _ => {}
     }
@@ -176,9 +132,7 @@ fn flatten(path: &str, value: &toml::Value, table: &mut Table) {
             }
         }
         toml::Value::String(text) => table.rows.push(vec![path.into(), shortened(text, 200)]),
-        other => table
-            .rows
-            .push(vec![path.into(), shortened(&other.to_string(), 200)]),
+        other => table.rows.push(vec![path.into(), shortened(&other.to_string(), 200)]),
     }
 }
 
@@ -189,12 +143,15 @@ mod tests {
 
     #[test]
     fn digests_are_found_wherever_they_stand() {
-        let text = "[[plugins]]\nname = \"semantic\"\nversion = \"0.1.0\"\nsha256 = \"ab\"\n[model]\nsha256 = \"cd\"\n";
+        let digest = "ab".repeat(32);
+        let text =
+            format!("udasa = \"0.1\"\n[plugins]\npolicy = \"{digest}\"\n[plugins.scorers]\nvalue = \"{digest}\"\n");
         let mut table = Table::default();
-        collect_digests("", &toml::from_str(text).unwrap(), &mut table);
+        collect_digests("", &toml::from_str(&text).unwrap(), &mut table);
         table.rows.sort();
-        assert_eq!(table.rows[0], ["model", "–", "cd"]);
-        assert_eq!(table.rows[1], ["plugins semantic", "0.1.0", "ab"]);
+        assert_eq!(table.rows[0], ["plugins › policy", &digest]);
+        assert_eq!(table.rows[1], ["plugins › scorers › value", &digest]);
+        assert_eq!(table.rows.len(), 2);
     }
 
     #[test]

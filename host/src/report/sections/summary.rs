@@ -36,19 +36,15 @@ const CONTROLS: [&str; 2] = ["unstaged", "random-stages"];
 /// Gathers it.
 pub fn summary(run: &Path, files: &RunFiles, evidence: &Evidence) -> Summary {
     let config = files.config.as_ref().ok();
-    let folder = run.canonicalize().ok().and_then(|path| {
-        path.file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-    });
+    let folder =
+        run.canonicalize().ok().and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
     let name = config
         .and_then(|config| config.get(&["name"])?.as_str().map(String::from))
         .or(folder)
         .unwrap_or_else(|| "run".into());
     let policy = config.and_then(|config| config.policy().map(String::from));
     Summary {
-        needs_controls: policy
-            .as_deref()
-            .is_some_and(|policy| !CONTROLS.contains(&policy)),
+        needs_controls: policy.as_deref().is_some_and(|policy| !CONTROLS.contains(&policy)),
         name,
         policy,
         tiles: tiles(files, evidence),
@@ -58,10 +54,7 @@ pub fn summary(run: &Path, files: &RunFiles, evidence: &Evidence) -> Summary {
 fn tiles(files: &RunFiles, evidence: &Evidence) -> Vec<Tile> {
     let mut tiles = Vec::new();
     let mut add = |value: String, label: &str| {
-        tiles.push(Tile {
-            value,
-            label: label.into(),
-        });
+        tiles.push(Tile { value, label: label.into() });
     };
     if let Ok(lengths) = &evidence.lengths {
         add(count(lengths.len()), "prompts");

@@ -21,9 +21,7 @@ pub struct Training {
 pub fn training(files: &RunFiles) -> Found<Training> {
     let metrics = files.metrics.as_ref().map_err(Clone::clone)?;
     if metrics.is_empty() {
-        return Err(Absent::new(
-            "training took no step (metrics.jsonl is empty)",
-        ));
+        return Err(Absent::new("training took no step (metrics.jsonl is empty)"));
     }
     let spans = spans(metrics);
     let panel = |title: &str, series: Vec<Series>, level, domain| {
@@ -44,24 +42,11 @@ pub fn training(files: &RunFiles) -> Found<Training> {
     };
     let plots = vec![
         panel("Loss", vec![curve("loss", "one", |m| m.loss)], None, None),
-        panel(
-            "Reward margin, chosen − rejected",
-            vec![curve("margin", "one", |m| m.rewards_margins)],
-            Some(0.0),
-            None,
-        ),
-        panel(
-            "Reward accuracy",
-            vec![curve("accuracy", "one", |m| m.rewards_accuracies)],
-            Some(0.5),
-            Some((0.0, 1.0)),
-        ),
+        panel("Reward margin, chosen − rejected", vec![curve("margin", "one", |m| m.rewards_margins)], Some(0.0), None),
+        panel("Reward accuracy", vec![curve("accuracy", "one", |m| m.rewards_accuracies)], Some(0.5), Some((0.0, 1.0))),
         panel(
             "Log-probability of a response, nats",
-            vec![
-                curve("chosen", "chosen", |m| m.logps_chosen),
-                curve("rejected", "rejected", |m| m.logps_rejected),
-            ],
+            vec![curve("chosen", "chosen", |m| m.logps_chosen), curve("rejected", "rejected", |m| m.logps_rejected)],
             None,
             None,
         ),
@@ -82,12 +67,7 @@ fn alternative(title: &str, series: &[Series]) -> String {
         .iter()
         .filter_map(|s| {
             let (first, last) = (s.points.first()?.1, s.points.last()?.1);
-            Some(format!(
-                "{} from {} to {}",
-                s.name,
-                number(first),
-                number(last)
-            ))
+            Some(format!("{} from {} to {}", s.name, number(first), number(last)))
         })
         .collect();
     format!("{title} over training steps: {}", each.join(", "))
@@ -99,10 +79,7 @@ fn spans(metrics: &[StepMetrics]) -> Vec<Span> {
     for m in metrics {
         match spans.last_mut() {
             Some(span) if span.name == m.stage => span.x.1 = m.step as f64,
-            _ => spans.push(Span {
-                name: m.stage.clone(),
-                x: (m.step as f64, m.step as f64),
-            }),
+            _ => spans.push(Span { name: m.stage.clone(), x: (m.step as f64, m.step as f64) }),
         }
     }
     spans
@@ -111,14 +88,9 @@ fn spans(metrics: &[StepMetrics]) -> Vec<Span> {
 fn sentence(metrics: &[StepMetrics], spans: &[Span]) -> String {
     let mut speeds: Vec<f64> = metrics.iter().map(|m| m.tokens_per_second).collect();
     speeds.retain(|s| s.is_finite() && *s > 0.0);
-    let speed = crate::report::statistics::quantile(&speeds, 0.5).map_or_else(String::new, |s| {
-        format!(", at {} tokens a second", count(s.round() as usize))
-    });
-    format!(
-        "{} in {}{speed}.",
-        counted(metrics.len(), "optimizer step"),
-        counted(spans.len(), "stage")
-    )
+    let speed = crate::report::statistics::quantile(&speeds, 0.5)
+        .map_or_else(String::new, |s| format!(", at {} tokens a second", count(s.round() as usize)));
+    format!("{} in {}{speed}.", counted(metrics.len(), "optimizer step"), counted(spans.len(), "stage"))
 }
 
 fn by_stage(metrics: &[StepMetrics], spans: &[Span]) -> Table {
@@ -173,8 +145,8 @@ pub fn outcomes(files: &RunFiles) -> Found<Table> {
         let outcome = &stage.outcome;
         table.rows.push(vec![
             stage.name.clone(),
-            count(stage.pairs),
-            number_plain(stage.epochs),
+            count(stage.pairs.len()),
+            stage.epochs.to_string(),
             stage.steps.to_string(),
             number(outcome.loss),
             rate(outcome.reward_accuracy),
@@ -201,16 +173,10 @@ fn departures(overrides: &Overrides) -> String {
         ("smoothing", overrides.label_smoothing),
         ("NLL weight", overrides.nll_weight),
     ];
-    let mut parts: Vec<String> = numbers
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name} {}", number_plain(value?))))
-        .collect();
+    let mut parts: Vec<String> =
+        numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", number_plain(value?)))).collect();
     parts.extend(overrides.loss.as_ref().map(|loss| format!("loss {loss}")));
-    if parts.is_empty() {
-        "–".into()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "–".into() } else { parts.join(", ") }
 }
 
 #[cfg(test)]
@@ -220,11 +186,7 @@ mod tests {
     #[test]
     fn departures_are_named_and_none_is_a_dash() {
         assert_eq!(departures(&Overrides::default()), "–");
-        let some = Overrides {
-            epochs: Some(5),
-            label_smoothing: Some(0.05),
-            ..Overrides::default()
-        };
+        let some = Overrides { epochs: Some(5), label_smoothing: Some(0.05), ..Overrides::default() };
         assert_eq!(departures(&some), "epochs 5, smoothing 0.05");
     }
 }

@@ -27,10 +27,8 @@ pub fn raw(evidence: &Evidence) -> Found<Figure> {
     if scorers.is_empty() {
         return Err(Absent::new("no scorer has scored a sample"));
     }
-    let sets: Vec<(String, Vec<f64>)> = scorers
-        .iter()
-        .map(|scorer| (scorer.name.clone(), scorer.values.clone()))
-        .collect();
+    let sets: Vec<(String, Vec<f64>)> =
+        scorers.iter().map(|scorer| (scorer.name.clone(), scorer.values.clone())).collect();
     Ok(figure(&sets, "As each scorer gave them, before scaling."))
 }
 
@@ -59,11 +57,7 @@ fn figure(sets: &[(String, Vec<f64>)], caption: &str) -> Figure {
         plots.push(histogram(&Histogram {
             title: name.clone(),
             alternative: format!("Histogram of {name}, from 0 to 1: median {}", numbers[2]),
-            layers: vec![Layer {
-                name: String::new(),
-                class: "plain".into(),
-                values: values.clone(),
-            }],
+            layers: vec![Layer { name: String::new(), class: "plain".into(), values: values.clone() }],
             domain: Some((0.0, 1.0)),
             bins: 25,
             borders: Vec::new(),
@@ -74,10 +68,5 @@ fn figure(sets: &[(String, Vec<f64>)], caption: &str) -> Figure {
         row.extend(numbers);
         table.rows.push(row);
     }
-    Figure {
-        plots,
-        caption: caption.into(),
-        legend: Vec::new(),
-        table: Some(table),
-    }
+    Figure { plots, caption: caption.into(), legend: Vec::new(), table: Some(table) }
 }
