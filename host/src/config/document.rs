@@ -21,7 +21,7 @@ impl Document {
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            return Err(errors.iter().map(|e| syntax_problem(text, e)).collect());
+            return Err(syntax_problems(text, &errors));
         }
         let mut reader = Reader {
             lines: LineStarts::of(text),
@@ -228,6 +228,18 @@ fn plain(value: &DeValue<'_>) -> Result<Value, String> {
             .ok_or_else(|| format!("= {} must be a finite number", number.as_str())),
         DeValue::Array(_) | DeValue::Table(_) => Err("must be a single value".into()),
     }
+}
+
+/// One problem a line, the first: the parser's later ones are its attempts to find back.
+fn syntax_problems(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
+    let mut errors: Vec<&toml::de::Error> = errors.iter().collect();
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    let mut problems: Vec<Problem> = errors
+        .into_iter()
+        .map(|e| syntax_problem(text, e))
+        .collect();
+    problems.dedup_by_key(|problem| problem.origin.clone());
+    problems
 }
 
 fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {

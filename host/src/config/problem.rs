@@ -63,13 +63,15 @@ impl fmt::Display for Problem {
 /// All problems of one config as one error; a single problem's hint is the error's.
 pub fn as_error(file: &Path, problems: &[Problem]) -> UserError {
     let file = file.display();
+    let general = if problems.iter().all(|problem| problem.path.is_empty()) {
+        "in TOML, text stands in quotes, sections in [brackets], and every key = value on a line of its own"
+    } else {
+        "`udasa config-reference` prints every key with its range and default"
+    };
     match problems {
         [only] => {
-            let error = UserError::new(format!("{file}: {only}"));
-            match &only.hint {
-                Some(hint) => error.hint(hint),
-                None => error,
-            }
+            let hint = only.hint.as_deref().unwrap_or(general);
+            UserError::new(format!("{file}: {only}")).hint(hint)
         }
         _ => {
             let mut message = format!("{file} has {} problems", problems.len());
@@ -79,8 +81,7 @@ pub fn as_error(file: &Path, problems: &[Problem]) -> UserError {
                     message += &format!("\n    {hint}");
                 }
             }
-            UserError::new(message)
-                .hint("`udasa config-reference` prints every key with its range and default")
+            UserError::new(message).hint(general)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Result, ensure};
 
 use super::Subject;
+use super::classifier::ClassifierTask;
 use super::items::{Generation, Items, Question as Asked};
 use super::patterns::Verdict;
 use super::tally::{Better, Tally, auc, average, mean};
@@ -39,6 +40,12 @@ pub fn measure(
     let areas = choose(&items.choose, subject, &mut tally)?;
     let mut measures = tally.finish();
     measures.extend(areas);
+    measures.extend(
+        items
+            .classifier
+            .iter()
+            .flat_map(ClassifierTask::own_measures),
+    );
     if !sampled.is_empty() {
         measures.extend(of_all_responses(&sampled));
         measures.insert("kl".into(), kl(subject.kl(&sampled)?, &sampled));

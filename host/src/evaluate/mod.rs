@@ -43,3 +43,6 @@ pub trait Subject {
     /// Whatever stops the model.
     fn kl(&mut self, samples: &[Sample]) -> Result<f64>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn the_page_loads_nothing_and_runs_nothing() {
         let html = written(&synthetic::run_folder("report-offline"));
-        for forbidden in ["<script", "<link", "@import", "url(", "<iframe", " src="] {
+        for forbidden in ["<script", "<link", "@import", "url(", "<iframe", " src=\""] {
             assert!(!html.contains(forbidden), "{forbidden}");
         }
         assert!(html.contains("default-src 'none'"));

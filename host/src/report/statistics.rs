@@ -117,8 +117,8 @@ mod tests {
     fn spearman_sees_order_and_pearson_sees_lines() {
         let (x, y) = ([1.0, 2.0, 3.0, 4.0], [1.0, 4.0, 9.0, 16.0]);
         assert!((spearman(&x, &y).unwrap() - 1.0).abs() < 1e-12);
-        // scipy.stats.pearsonr([1, 2, 3, 4], [1, 4, 9, 16])[0]
-        assert!((pearson(&x, &y).unwrap() - 0.984_374_035_978_443_6).abs() < 1e-12);
+        // By hand: Σ(x−x̄)(y−ȳ) = 25, Σ(x−x̄)² = 5, Σ(y−ȳ)² = 129.
+        assert!((pearson(&x, &y).unwrap() - 25.0 / 645.0_f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]

@@ -37,16 +37,35 @@ const STAGES: [&str; 3] = ["conservative", "moderate", "exploratory"];
 const PROMPTS: usize = 512;
 const RESPONSES: usize = 8;
 
+/// A folder that goes when the test ends, unless `UDASA_KEEP_REPORTS` asks to look at it.
+pub struct Folder(PathBuf);
+
+impl std::ops::Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl std::ops::Drop for Folder {
+    fn drop(&mut self) {
+        if std::env::var_os("UDASA_KEEP_REPORTS").is_none() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
 /// A fresh folder under the system's temporary one.
-pub fn empty_folder(name: &str) -> PathBuf {
+pub fn empty_folder(name: &str) -> Folder {
     let dir = std::env::temp_dir().join(format!("udasa-report-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
-    dir
+    Folder(dir)
 }
 
 /// A full run folder.
-pub fn run_folder(name: &str) -> PathBuf {
+pub fn run_folder(name: &str) -> Folder {
     let dir = empty_folder(name);
     let mut draw = Draw(7);
     let samples: Vec<Sample> = (0..PROMPTS).map(|i| sample(i, &mut draw)).collect();

@@ -9,10 +9,8 @@ pub fn visible(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\n' | '\t' => out.push(c),
-            // C0 controls and DEL have pictures of their own.
-            '\u{0}'..='\u{1f}' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}')),
-            '\u{7f}' => out.push('\u{2421}'),
-            '\u{80}'..='\u{9f}'
+            '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
             | '\u{61c}'
             | '\u{200e}'
             | '\u{200f}'
@@ -57,6 +55,33 @@ pub fn rate(value: f64) -> String {
         signed(&format!("{value:.2}"))
     } else {
         "–".into()
+    }
+}
+
+/// A value with its standard error, to as many decimals as the error bears (two at least, four at most).
+pub fn with_error(value: f64, se: Option<f64>) -> String {
+    let Some(se) = se.filter(|se| se.is_finite()) else {
+        return rate(value);
+    };
+    let digits = decimals_for(se);
+    format!("{} ± {se:.digits$}", signed(&format!("{value:.digits$}")))
+}
+
+/// As [`with_error`], with a plus sign where it is due.
+pub fn difference_with_error(value: f64, se: Option<f64>) -> String {
+    let text = with_error(value, se);
+    if value > 0.0 {
+        format!("+{text}")
+    } else {
+        text
+    }
+}
+
+fn decimals_for(se: f64) -> usize {
+    match se {
+        _ if se == 0.0 || se >= 0.0095 => 2,
+        _ if se >= 0.000_95 => 3,
+        _ => 4,
     }
 }
 
@@ -136,7 +161,7 @@ mod tests {
 
     #[test]
     fn terminal_sequences_and_bidi_overrides_are_shown_not_obeyed() {
-        assert_eq!(visible("a\u{1b}[31mb\0"), "a␛[31mb␀");
+        assert_eq!(visible("a\u{1b}[31mb\0"), "a⟨U+001B⟩[31mb⟨U+0000⟩");
         assert_eq!(visible("x\u{202e}y"), "x⟨U+202E⟩y");
         assert_eq!(visible("line\nnext\tß ✓"), "line\nnext\tß ✓");
     }
@@ -150,6 +175,14 @@ mod tests {
         assert_eq!(rate(-0.001), "0.00");
         assert_eq!(difference(0.361), "+0.36");
         assert_eq!(difference(-0.361), "−0.36");
+    }
+
+    #[test]
+    fn errors_decide_the_decimals() {
+        assert_eq!(with_error(0.975, Some(0.004)), "0.975 ± 0.004");
+        assert_eq!(with_error(0.49, Some(0.03)), "0.49 ± 0.03");
+        assert_eq!(with_error(-0.49, None), "−0.49");
+        assert_eq!(difference_with_error(0.36, Some(0.04)), "+0.36 ± 0.04");
     }
 
     #[test]

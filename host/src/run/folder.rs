@@ -61,8 +61,7 @@ impl RunFolder {
     /// Creates or opens a run folder and locks it.
     pub fn open(path: &Path) -> Result<Self> {
         refuse_strangers_folder(path)?;
-        std::fs::create_dir_all(path)
-            .map_err(|error| UserError::new(format!("cannot make {}: {error}", path.display())))?;
+        std::fs::create_dir_all(path).map_err(|error| no_folder(path, &error))?;
         let lock = lock(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -223,7 +222,7 @@ fn lock(run: &Path) -> Result<File> {
         .create(true)
         .truncate(false)
         .open(&path)
-        .map_err(|error| UserError::new(format!("cannot write {}: {error}", path.display())))?;
+        .map_err(|error| no_folder(&path, &error))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -251,6 +250,11 @@ fn lock(run: &Path) -> Result<File> {
     };
     write().with_context(|| format!("writing {}", path.display()))?;
     Ok(file)
+}
+
+fn no_folder(path: &Path, error: &std::io::Error) -> UserError {
+    UserError::new(format!("cannot write {}: {error}", path.display()))
+        .hint("give a run folder that can be written with --out")
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -1,41 +1,222 @@
 //! The rooms that load the model: `sft`, `generate`, `train`, `evaluate`, and the answers to scorers' questions.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
+
+use super::Context;
 use super::folder::Begin;
-use super::{Context, Room};
+use super::plugins::SandboxedPolicy;
+use crate::config::Generate;
+use crate::data::{self, jsonl};
 use crate::error::UserError;
-use crate::score::Answerer;
+use crate::evaluate::{self, ClassifierTask, Items, Subject};
+use crate::generate as sampling;
+use crate::model::Model;
+use crate::model::tree::Sequence;
+use crate::records::{Answer, EvalPoint, Evaluation, Pair, Prompt, Question, Sample};
+use crate::score::{Answerer, AskModel};
+use crate::sft as sft_room;
+use crate::stage::{self, NextStage};
+use crate::train::{self as train_room, Training};
+
+/// Where a model that the run trained first lies.
+const INITIAL: &str = "initial";
+
+impl Context {
+    /// The folder of the model before alignment.
+    fn initial(&self) -> Result<PathBuf> {
+        if self.cfg.sft.is_some() {
+            return Ok(self.folder.file(INITIAL));
+        }
+        self.cfg.model.path.clone().ok_or_else(|| {
+            UserError::new("there is no model").hint("set model.path, or describe a new one in [sft.model]").into()
+        })
+    }
+
+    fn training<'a>(&'a self, initial: &'a Path) -> Training<'a> {
+        Training {
+            run: self.folder.path(),
+            initial,
+            section: &self.cfg.model,
+            train: &self.cfg.train,
+            seed: self.cfg.seed,
+        }
+    }
+}
 
 /// Trains a small model on text.
-pub fn sft(_ctx: &mut Context, _begin: Begin) -> Result<String> {
-    not_wired(Room::Sft)
+pub fn sft(ctx: &mut Context, _begin: Begin) -> Result<String> {
+    let sft = ctx.cfg.sft.as_ref().context("the config has no [sft]")?;
+    let out = ctx.folder.file(INITIAL);
+    let world = ctx.folder.file("world");
+    let paths = if sft.paths.is_empty() { vec![world.join("corpus.jsonl")] } else { sft.paths.clone() };
+    let texts = data::read_texts(&paths, sft.encoding, sft.part.as_ref())?;
+    let base = match (&sft.model, &sft.tokenizer) {
+        (None, _) => ctx.cfg.model.path.clone().context("[sft] has neither a new model nor model.path")?,
+        (Some(_), Some(tokenizer)) => {
+            sft_room::make_tokenizer(tokenizer, &texts, &out)?;
+            out.clone()
+        }
+        (Some(_), None) => world,
+    };
+    let done = sft_room::room(sft, &ctx.cfg.model, &texts, &base, &out, ctx.cfg.seed)?;
+    Ok(format!(
+        "{:.2} M parameters, {:.1} M tokens at {:.0} tokens/s, loss {:.3}",
+        done.parameters as f64 / 1e6,
+        done.tokens as f64 / 1e6,
+        done.rate,
+        done.loss
+    ))
 }
 
 /// Samples responses to every prompt.
-pub fn generate(_ctx: &mut Context, _begin: Begin) -> Result<String> {
-    not_wired(Room::Generate)
+pub fn generate(ctx: &mut Context, _begin: Begin) -> Result<String> {
+    let prompts: Vec<Prompt> = jsonl::read(&ctx.prompts())?;
+    let cfg = &ctx.cfg.generate;
+    let path = ctx.folder.file("responses.jsonl");
+    let (mut samples, _) = jsonl::Appender::<Sample>::open(&path)?;
+    let whole = sampling::whole_units(samples.len(), cfg.unit);
+    if whole < samples.len() && samples.len() < prompts.len() {
+        samples.truncate(whole);
+        jsonl::write(&path, &samples)?;
+    }
+    let done = samples.len();
+    if done < prompts.len() {
+        let model = Model::load(&ctx.initial()?, &ctx.cfg.model)?;
+        let (_, mut file) = jsonl::Appender::<Sample>::open(&path)?;
+        sampling::room(&model, &prompts[done..], cfg, ctx.cfg.seed, |unit| file.append(unit))?;
+    }
+    let kept = if done > 0 { format!(", {done} kept from before") } else { String::new() };
+    Ok(format!("{} responses to each of {} prompts{kept}", cfg.responses, prompts.len()))
 }
 
 /// Trains over the stages.
-pub fn train(_ctx: &mut Context, _begin: Begin) -> Result<String> {
-    not_wired(Room::Train)
+pub fn train(ctx: &mut Context, _begin: Begin) -> Result<String> {
+    let policy = ctx.plugins.policy.as_ref().context("the config has no [stage]")?;
+    let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
+    let initial = ctx.initial()?;
+    let seed = ctx.cfg.seed;
+    let done = train_room::room(&ctx.training(&initial), &pairs, |history| {
+        SandboxedPolicy(policy).next_stage(seed, &pairs, history)
+    })?;
+    // A policy that heeds outcomes may have given other stages than it planned.
+    let trained: Vec<_> = done.iter().map(|stage| stage.as_given()).collect();
+    jsonl::write(&ctx.folder.file("stages.jsonl"), &stage::members(&pairs, &trained))?;
+    let steps: u64 = done.iter().map(|stage| stage.steps).sum();
+    let last = done.last().context("no stage was trained")?;
+    Ok(format!(
+        "{} stages, {steps} steps; last reward accuracy {:.2}, {:+.3} nats a token from the initial model",
+        done.len(),
+        last.outcome.reward_accuracy,
+        last.outcome.kl_to_initial
+    ))
 }
 
 /// Measures before and after.
-pub fn evaluate(_ctx: &mut Context, _begin: Begin) -> Result<String> {
-    not_wired(Room::Evaluate)
+pub fn evaluate(ctx: &mut Context, _begin: Begin) -> Result<String> {
+    let section = ctx.cfg.evaluate.as_ref().context("the config has no [evaluate]")?;
+    let items = items(ctx)?;
+    let initial = ctx.initial()?;
+    let training = ctx.training(&initial);
+    let generate = Generate { temperature: 1.0, top_k: 0, top_p: 1.0, ..ctx.cfg.generate.clone() };
+    let reference = Model::load(&initial, &ctx.cfg.model)?;
+    let measure = |at: &str, model: Model| -> Result<EvalPoint> {
+        let asker = AskModel::new(model, String::new());
+        let mut subject = Measured { asker, reference: &reference, generate: &generate, seed: ctx.cfg.seed };
+        evaluate::measure(at, &items, &mut subject, section.responses)
+    };
+    let before = measure("before", Model::load(&initial, &ctx.cfg.model)?)?;
+    let gates = evaluate::gates(&before, &section.gates)?;
+    let mut points = vec![before];
+    let stages = train_room::read_trained(ctx.folder.path())?;
+    let from = if section.every_stage { 0 } else { stages.len().saturating_sub(1) };
+    for stage in &stages[from..] {
+        let model = train_room::load_trained(&training, &ctx.folder.file("checkpoints").join(&stage.checkpoint))?;
+        points.push(measure(&format!("after {}", stage.name), model)?);
+    }
+    let failed = gates.iter().filter(|gate| !gate.passed).count();
+    let evaluation = Evaluation { points, gates };
+    jsonl::write_json(&ctx.folder.file("eval.json"), &evaluation)?;
+    let gates = match (evaluation.gates.len(), failed) {
+        (0, _) => String::new(),
+        (n, 0) => format!(", all {n} gates passed"),
+        (n, failed) => format!(", {failed} of {n} gates FAILED"),
+    };
+    Ok(format!("{}{gates}", changes(&evaluation)))
+}
+
+fn items(ctx: &Context) -> Result<Items> {
+    let section = ctx.cfg.evaluate.as_ref().context("the config has no [evaluate]")?;
+    let world = ctx.cfg.world.as_ref().map(|_| ctx.folder.file("world/evaluation.jsonl"));
+    let mut items = match section.patterns.clone().or(world) {
+        Some(path) => Items::load(&path)?,
+        None => Items::default(),
+    };
+    if let Some(classifier) = &section.classifier {
+        let prompts = data::read(&classifier.prompts, ctx.cfg.seed)?.prompts;
+        items = items.with_classifier(ClassifierTask::train(classifier, prompts)?);
+    }
+    Ok(items)
+}
+
+/// `harmless 0.49 → 0.85, …` of the headline measures.
+fn changes(evaluation: &Evaluation) -> String {
+    let (Some(first), Some(last)) = (evaluation.points.first(), evaluation.points.last()) else { return String::new() };
+    let headline = first.measures.iter().filter(|(_, measure)| measure.headline);
+    let lines: Vec<String> = headline
+        .filter_map(|(name, before)| {
+            let after = last.measures.get(name)?;
+            Some(format!("{name} {:.2} → {:.2}", before.value, after.value))
+        })
+        .collect();
+    lines.join(", ")
 }
 
 /// The model as the one who answers scorers' questions. Loads it.
-pub fn answerer(_ctx: &Context) -> Result<Box<dyn Answerer>> {
-    not_wired(Room::Score)
+pub fn answerer(ctx: &Context) -> Result<Box<dyn Answerer>> {
+    let model = Model::load(&ctx.initial()?, &ctx.cfg.model)?;
+    Ok(Box::new(AskModel::new(model, ctx.keys.model.clone())))
 }
 
-fn not_wired<T>(room: Room) -> Result<T> {
-    Err(
-        UserError::new(format!("`{room}` is not wired to the model"))
-            .hint("this part of the program is still being built")
-            .into(),
-    )
+/// A model under evaluation.
+struct Measured<'a> {
+    asker: AskModel,
+    reference: &'a Model,
+    generate: &'a Generate,
+    seed: u64,
+}
+
+/// Evaluation draws from another stream than generation does, so that a prompt in both gets different responses.
+const EVALUATION_STREAM: u64 = 0x6576_616c;
+
+impl Subject for Measured<'_> {
+    fn sample(&mut self, prompts: &[Prompt], responses: usize) -> Result<Vec<Sample>> {
+        let mut samples = Vec::with_capacity(prompts.len());
+        for unit in prompts.chunks(self.generate.unit) {
+            let seed = self.seed ^ EVALUATION_STREAM;
+            samples.extend(sampling::sample(self.asker.model(), unit, self.generate, responses, seed)?);
+        }
+        Ok(samples)
+    }
+
+    fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
+        self.asker.answer(questions)
+    }
+
+    fn kl(&mut self, samples: &[Sample]) -> Result<f64> {
+        let sequences: Vec<Sequence> = samples
+            .iter()
+            .flat_map(|sample| {
+                sample.responses.iter().map(|response| Sequence {
+                    ids: [&sample.prompt_token_ids[..], &response.token_ids].concat(),
+                    from: sample.prompt_token_ids.len(),
+                })
+            })
+            .collect();
+        let initial = self.reference.log_probabilities(&sequences, false, |_| {})?;
+        let policy = samples.iter().flat_map(|s| &s.responses).map(|r| r.logprobs.iter().map(|&p| f64::from(p)).sum::<f64>());
+        let total: f64 = policy.zip(&initial).map(|(policy, initial)| policy - initial).sum();
+        Ok(total / initial.len().max(1) as f64)
+    }
 }

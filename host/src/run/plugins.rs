@@ -8,9 +8,10 @@ use super::keys::PluginDigests;
 use super::room::Room;
 use crate::config::Config;
 use crate::error::UserError;
-use crate::records::{Answer, Dimension, Sample};
+use crate::records::{Answer, Dimension, Pair, PastStage, Sample, Stage};
 use crate::sandbox::{self, PluginDirectory, Scorer, StagingPolicy};
 use crate::score::{ScoreSample, Step};
+use crate::stage::NextStage;
 
 /// The plugins that a run uses.
 #[derive(Default)]
@@ -130,5 +131,19 @@ impl ScoreSample for Sandboxed<'_> {
             Ok(sandbox::Step::Done(scores)) => Ok(Step::Done(scores)),
             Err(fault) => Err(UserError::new(fault.to_string()).hint(fault.hint())),
         }
+    }
+}
+
+/// A sandboxed staging policy, as the stage and train rooms want it.
+pub struct SandboxedPolicy<'a>(pub &'a StagingPolicy);
+
+impl NextStage for SandboxedPolicy<'_> {
+    fn next_stage(
+        &self,
+        seed: u64,
+        pairs: &[Pair],
+        history: &[PastStage],
+    ) -> Result<Option<Stage>> {
+        Ok(self.0.next_stage(seed, pairs, history)?)
     }
 }

@@ -1,19 +1,20 @@
 //! The rooms that need no model, one function each: reads the earlier rooms' records, calls the room, says in a few words what
 //! it did.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
 use super::folder::Begin;
-use super::plugins::Sandboxed;
+use super::plugins::{Sandboxed, SandboxedPolicy};
 use super::prepare::shown;
 use super::{Context, Room, model_rooms};
 use crate::data::{self, jsonl};
 use crate::progress::say;
-use crate::records::Sample;
+use crate::records::{Drop, Pair, Sample};
 use crate::score::{self, ScorerUse};
-use crate::{mini_world, report as report_room};
+use crate::{mini_world, pair as pair_room, report as report_room, stage as stage_room};
 
 impl Context {
     /// Where the prompts to align on are.
@@ -106,13 +107,49 @@ pub fn score(ctx: &mut Context) -> Result<String> {
 }
 
 /// Builds preference pairs.
-pub fn pair(_ctx: &mut Context) -> Result<String> {
-    anyhow::bail!("pair is not wired")
+pub fn pair(ctx: &mut Context) -> Result<String> {
+    let samples: Vec<Sample> = jsonl::read(&ctx.folder.file("responses.jsonl"))?;
+    let uncertainties = jsonl::read(&ctx.folder.file("uncertainty.jsonl"))?;
+    let (_, summary) = pair_room::room(
+        &samples,
+        &uncertainties,
+        &ctx.cfg.pair,
+        ctx.cfg.seed,
+        &ctx.folder.file("pairs.jsonl"),
+        &ctx.folder.file("drops.jsonl"),
+    )?;
+    let drops: usize = summary.drops.values().sum();
+    Ok(format!(
+        "{} pairs of {} prompts, {drops} dropped",
+        summary.pairs, summary.prompts
+    ))
 }
 
 /// Divides the pairs into stages.
-pub fn stage(_ctx: &mut Context) -> Result<String> {
-    anyhow::bail!("stage is not wired")
+pub fn stage(ctx: &mut Context) -> Result<String> {
+    let policy = ctx
+        .plugins
+        .policy
+        .as_ref()
+        .context("the config has no [stage]")?;
+    let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
+    let mut drops = BTreeMap::<String, usize>::new();
+    for drop in jsonl::read::<Drop>(&ctx.folder.file("drops.jsonl"))? {
+        *drops.entry(drop.reason).or_default() += 1;
+    }
+    let (_, summary) = stage_room::room(
+        &SandboxedPolicy(policy),
+        ctx.cfg.seed,
+        &pairs,
+        &drops,
+        &ctx.folder.file("stages.jsonl"),
+    )?;
+    let stages: Vec<String> = summary
+        .stages
+        .iter()
+        .map(|stage| format!("{} {}", stage.name, stage.pairs))
+        .collect();
+    Ok(stages.join(", "))
 }
 
 /// Writes the report.

@@ -13,8 +13,7 @@ use crate::error::UserError;
 use crate::records::{Dimension, QuestionKind};
 
 use super::contract::{self, Contract, PluginKind};
-use super::fault::Cause;
-use super::pool::Identity;
+use super::fault::{Cause, Identity};
 use super::{Scorer, StagingPolicy, code_cache, engine, policy, scorer};
 
 const NAME_BYTES: usize = 64;
@@ -179,7 +178,7 @@ pub fn inspect_bytes(path: &Path, wasm: Vec<u8>) -> anyhow::Result<PluginFile> {
     let component = code_cache::component(&engine, &wasm, &sha256)
         .map_err(|e| contract::Refusal::Damaged(e.root_cause().to_string()).of(path))?;
     let identity = Identity {
-        plugin: path.display().to_string(),
+        name: path.display().to_string(),
         version: None,
         sha256: sha256.clone(),
     };
@@ -222,7 +221,7 @@ impl PluginFile {
 
     pub(super) fn identity(&self) -> Identity {
         Identity {
-            plugin: self.description.name.clone(),
+            name: self.description.name.clone(),
             version: Some(self.description.version.clone()),
             sha256: self.sha256.clone(),
         }

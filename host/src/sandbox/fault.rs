@@ -1,6 +1,7 @@
 //! What can go wrong in a plugin, told as plugin, version, digest, function, prompt, cause and cure.
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::Trap;
 
@@ -13,12 +14,8 @@ use super::store::MemoryLimit;
 /// A call of a plugin that gave nothing usable. The plugin's other calls are not touched by it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub struct PluginFault {
-    /// The plugin's name, or its file where it could not even say its name.
-    pub plugin: String,
-    /// Its version, where known.
-    pub version: Option<String>,
-    /// Hex SHA-256 of its file.
-    pub sha256: String,
+    /// The plugin.
+    pub plugin: Arc<Identity>,
     /// The function of the contract.
     pub function: &'static str,
     /// The prompt's id, where the call was about one.
@@ -26,6 +23,17 @@ pub struct PluginFault {
     /// What happened.
     #[source]
     pub cause: Cause,
+}
+
+/// Who a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The plugin's name, or its file where it could not even say its name.
+    pub name: String,
+    /// Its version, where known.
+    pub version: Option<String>,
+    /// Hex SHA-256 of its file.
+    pub sha256: String,
 }
 
 /// What happened in a call.
@@ -145,11 +153,16 @@ impl PluginFault {
 
 impl fmt::Display for PluginFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "plugin `{}`", self.plugin)?;
-        if let Some(version) = &self.version {
+        let Identity {
+            name,
+            version,
+            sha256,
+        } = &*self.plugin;
+        write!(f, "plugin `{name}`")?;
+        if let Some(version) = version {
             write!(f, " {version}")?;
         }
-        let digest = self.sha256.get(..12).unwrap_or(&self.sha256);
+        let digest = sha256.get(..12).unwrap_or(sha256);
         write!(f, " ({digest}): `{}` failed", self.function)?;
         if let Some(prompt) = &self.prompt {
             write!(f, " on prompt `{prompt}`")?;
@@ -230,7 +243,7 @@ fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -245,9 +258,11 @@ mod tests {
     #[test]
     fn a_fault_names_plugin_version_digest_function_prompt_and_cause() {
         let fault = PluginFault {
-            plugin: "value".to_owned(),
-            version: Some("0.1.0".to_owned()),
-            sha256: "0123456789abcdef".to_owned(),
+            plugin: Arc::new(Identity {
+                name: "value".to_owned(),
+                version: Some("0.1.0".to_owned()),
+                sha256: "0123456789abcdef".to_owned(),
+            }),
             function: "score",
             prompt: Some("p1".to_owned()),
             cause: Cause::OutOfFuel { limit: 10_000_000 },

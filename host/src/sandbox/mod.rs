@@ -33,7 +33,7 @@ mod tests;
 pub use answers::answers_fit;
 pub use contract::{CONTRACT_VERSION, PluginKind};
 pub use directory::{Description, PluginDirectory, PluginFile, inspect, inspect_bytes};
-pub use fault::{Cause, PluginFault, kind_name};
+pub use fault::{Cause, Identity, PluginFault, kind_name};
 pub use log::{LogLevel, LogLine};
 pub use policy::StagingPolicy;
 pub use pool::Usage;

@@ -11,9 +11,9 @@ use super::bindings::staging as bindings;
 use super::bindings::staging::exports::udasa::plugin::staging_api as api;
 use super::check;
 use super::directory::{Description, PluginFile, Problem};
-use super::fault::{Cause, PluginFault};
+use super::fault::{Cause, Identity, PluginFault};
 use super::log::LogLine;
-use super::pool::{Identity, Pool, Usage, World};
+use super::pool::{Pool, Usage, World};
 use super::store::State;
 
 /// A policy that has given out this many stages will never stop.
@@ -54,7 +54,7 @@ impl StagingPolicy {
 
     /// The plugin's name.
     pub fn name(&self) -> &str {
-        &self.pool.identity.plugin
+        &self.pool.identity.name
     }
 
     /// Its settings, as the canonical JSON that the plugin gets: a key for what depends on them.

@@ -11,7 +11,7 @@ use wasmtime::{Engine, Store};
 use crate::config::Limits;
 
 use super::engine::with_stack;
-use super::fault::{Cause, PluginFault, classify};
+use super::fault::{Cause, Identity, PluginFault, classify};
 use super::log::{self, LogSink};
 use super::store::{self, State};
 
@@ -20,14 +20,6 @@ pub(super) trait World: Sized + Send {
     type Pre: Send + Sync;
     fn prepare(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre>;
     fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self>;
-}
-
-/// Who a plugin is, for its faults.
-#[derive(Debug, Clone)]
-pub(super) struct Identity {
-    pub plugin: String,
-    pub version: Option<String>,
-    pub sha256: String,
 }
 
 /// What a plugin has used so far, all instances together.
@@ -56,7 +48,7 @@ struct Meter {
 
 /// A plugin that can be called.
 pub(super) struct Pool<W: World> {
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     pub limits: Limits,
     pub log: Arc<LogSink>,
     engine: Engine,
@@ -83,7 +75,7 @@ impl<W: World> Pool<W> {
         let mut linker = Linker::new(engine);
         log::link(&mut linker)?;
         Ok(Self {
-            identity,
+            identity: Arc::new(identity),
             limits: limits.clone(),
             log: Arc::new(LogSink::new(limits.log_lines)),
             engine: engine.clone(),
@@ -108,9 +100,7 @@ impl<W: World> Pool<W> {
     /// `cause` as a fault of this plugin.
     pub fn fault(&self, function: &'static str, prompt: Option<&str>, cause: Cause) -> PluginFault {
         PluginFault {
-            plugin: self.identity.plugin.clone(),
-            version: self.identity.version.clone(),
-            sha256: self.identity.sha256.clone(),
+            plugin: self.identity.clone(),
             function,
             prompt: prompt.map(str::to_owned),
             cause,

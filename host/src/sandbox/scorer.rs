@@ -10,9 +10,9 @@ use crate::records::{Answer, Dimension, Question, QuestionKind, Sample, Score};
 use super::bindings::scorer as bindings;
 use super::bindings::scorer::exports::udasa::plugin::scorer_api as api;
 use super::directory::{Description, PluginFile, Problem};
-use super::fault::{Cause, PluginFault};
+use super::fault::{Cause, Identity, PluginFault};
 use super::log::LogLine;
-use super::pool::{Identity, Pool, Usage, World};
+use super::pool::{Pool, Usage, World};
 use super::store::State;
 use super::{check, convert};
 

@@ -1,6 +1,8 @@
-//! The sandbox against a plugin that misbehaves in every way we promise to survive (`tests/fixtures/bad-plugin`).
+//! The sandbox against plugins that misbehave in every way we promise to survive (`tests/fixtures/bad-*`).
 
+mod cost;
 mod files;
+mod policies;
 mod sins;
 
 use std::collections::BTreeMap;
@@ -18,20 +20,21 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A directory that holds the bad plugin; built once per test run, in seconds at most when nothing changed.
+/// A directory that holds the bad plugins; built once per test run, in seconds at most when nothing changed.
 fn bad_plugins() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let out = repository().join("target/test-plugins/bad");
-        let crates = [repository().join("tests/fixtures/bad-plugin")];
-        build_quietly(&crates, &out).expect("the fixture builds");
+        let fixtures = ["bad-plugin", "bad-policy"];
+        let crates = fixtures.map(|name| repository().join("tests/fixtures").join(name));
+        build_quietly(&crates, &out).expect("the fixtures build");
         out
     })
 }
 
 fn directory() -> &'static PluginDirectory {
     static OPENED: OnceLock<PluginDirectory> = OnceLock::new();
-    OPENED.get_or_init(|| PluginDirectory::open(bad_plugins()).expect("the fixture loads"))
+    OPENED.get_or_init(|| PluginDirectory::open(bad_plugins()).expect("the fixtures load"))
 }
 
 /// The bad plugin's use in a config.

@@ -10,23 +10,27 @@ use super::Answerer;
 use crate::error::UserError;
 use crate::model::tree::Sequence;
 use crate::model::{Model, Text};
-use crate::progress::Progress;
 use crate::records::{Answer, Question};
 
 /// The model as one that answers.
-pub struct AskModel<'a> {
-    model: &'a Model,
+pub struct AskModel {
+    model: Model,
     identity: String,
 }
 
-impl<'a> AskModel<'a> {
+impl AskModel {
     /// `identity` is a digest of the model's folder: answers are cached under it.
-    pub fn new(model: &'a Model, identity: String) -> Self {
+    pub fn new(model: Model, identity: String) -> Self {
         Self { model, identity }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 }
 
-impl Answerer for AskModel<'_> {
+impl Answerer for AskModel {
     fn identity(&self) -> String {
         self.identity.clone()
     }
@@ -37,9 +41,7 @@ impl Answerer for AskModel<'_> {
         let groups: Vec<Vec<Sequence>> =
             questions.par_iter().map(|q| sequences(text, limit, q)).collect::<Result<_>>()?;
         let sequences: Vec<Sequence> = groups.iter().flatten().cloned().collect();
-        let progress = Progress::start("answer", sequences.len() as u64, "continuations");
-        let sums = self.model.log_probabilities(&sequences, true, |n| progress.advance(n as u64))?;
-        drop(progress);
+        let sums = self.model.log_probabilities(&sequences, true, |_| {})?;
         let mut rest = &sums[..];
         let answers = questions
             .iter()

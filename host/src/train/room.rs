@@ -28,12 +28,30 @@ pub struct TrainedStage {
     pub steps: u64,
     /// Wall time.
     pub seconds: f64,
+    /// Why these pairs, as the policy says.
+    pub reason: String,
+    /// Whether the reference was refreshed before it.
+    pub refreshed: bool,
     /// What the policy asked for.
     pub overrides: Overrides,
     /// What came of it.
     pub outcome: Outcome,
     /// Folder of its checkpoint, under `checkpoints/`.
     pub checkpoint: String,
+}
+
+impl TrainedStage {
+    /// The stage as the staging policy gave it.
+    pub fn as_given(&self) -> Stage {
+        Stage {
+            name: self.name.clone(),
+            pairs: self.pairs.clone(),
+            overrides: self.overrides.clone(),
+            refresh_reference: self.refreshed,
+            resample: false,
+            reason: self.reason.clone(),
+        }
+    }
 }
 
 /// Where the room finds and leaves things.
@@ -133,6 +151,8 @@ pub fn room(
             epochs: settings.epochs,
             steps: metrics.steps - first_step,
             seconds: started.elapsed().as_secs_f64(),
+            reason: stage.reason,
+            refreshed,
             overrides: stage.overrides,
             outcome,
             checkpoint,

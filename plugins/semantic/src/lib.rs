@@ -135,3 +135,6 @@ fn similarities(settings: &Settings, sample: &Sample) -> Similarities {
 }
 
 udasa_plugin_sdk::export_scorer!(Semantic);
+
+#[cfg(test)]
+mod tests;

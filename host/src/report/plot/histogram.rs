@@ -42,6 +42,9 @@ pub struct Histogram {
     pub size: (f64, f64),
 }
 
+/// Pixels that the label of a border needs.
+const LABEL: f64 = 28.0;
+
 /// Draws it. The y axis counts.
 pub fn histogram(plot: &Histogram) -> String {
     let (width, height) = plot.size;
@@ -98,12 +101,20 @@ pub fn histogram(plot: &Histogram) -> String {
         }
     }
     svg.line((left, bottom), (right, bottom), "axis");
-    for border in &plot.borders {
+    for (i, border) in plot.borders.iter().enumerate() {
         let at = x.at(border.at);
         svg.line((at, top - 6.0), (at, bottom), "border");
+        // Labels of close borders lean away from each other.
+        let near = |other: Option<&Border>| other.is_some_and(|o| (x.at(o.at) - at).abs() < LABEL);
+        let before = i.checked_sub(1).and_then(|before| plot.borders.get(before));
+        let (anchor, shift) = match (near(before), near(plot.borders.get(i + 1))) {
+            (true, false) => (Anchor::Start, -3.0),
+            (false, true) => (Anchor::End, 3.0),
+            _ => (Anchor::Middle, 0.0),
+        };
         svg.text(
-            (at, top - 9.0),
-            Anchor::Middle,
+            (at + shift, top - 9.0),
+            anchor,
             "border-label",
             &border.label,
         );

@@ -123,8 +123,24 @@ pub fn lines(plot: &Lines) -> String {
             .map(|(a, b)| (x.at(a), y.at(b)))
             .collect();
         svg.polyline(&drawn, &format!("line {}", series.class));
+        if plot.series.len() > 1
+            && let Some((_, end)) = drawn.last()
+        {
+            // Above the highest line, below the others.
+            let highest = plot.series.iter().all(|s| last(s) <= last(series));
+            let at = if highest { end - 8.0 } else { end + 16.0 };
+            let at = at.clamp(top + 10.0, bottom - 4.0);
+            svg.text((right - 2.0, at), Anchor::End, "series", &series.name);
+        }
     }
     svg.finish()
+}
+
+fn last(series: &Series) -> f64 {
+    series
+        .points
+        .last()
+        .map_or(f64::NEG_INFINITY, |point| point.1)
 }
 
 /// At most `limit` points: each the mean of a stretch of equal length.

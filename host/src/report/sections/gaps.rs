@@ -122,9 +122,9 @@ fn staged(members: &[StageMember]) -> Gaps {
             bins: if single { 60 } else { 24 },
             borders: drawn,
             size: if single {
-                (900.0, 230.0)
+                (960.0, 230.0)
             } else {
-                (300.0, 170.0)
+                (306.0, 170.0)
             },
         }));
     }

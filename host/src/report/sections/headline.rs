@@ -7,7 +7,7 @@ use crate::records::{EvalPoint, Evaluation, Measure};
 use crate::report::plot::{Bar, BarGroup, bars};
 use crate::report::read::{Absent, Found, RunFiles};
 use crate::report::statistics::Change;
-use crate::report::text::{counted, difference, rate};
+use crate::report::text::{counted, difference_with_error, rate, with_error};
 
 /// What the section shows.
 #[derive(Debug, Serialize)]
@@ -117,17 +117,22 @@ fn sentence(evaluation: &Evaluation) -> String {
     let Some((name, b, a, change, _)) = largest else {
         return "No headline measure was taken both before and after.".into();
     };
-    let se = change
-        .se
-        .map_or_else(String::new, |se| format!(" ± {}", rate(1.96 * se)));
     format!(
-        "Of {}, {}. The largest change is {name}: {} before, {} after ({}{se}).",
+        "Of {}, {}. The largest change is {name}: {} before, {} after ({}).",
         counted(total, "headline measure"),
-        parts.join(", "),
+        listed(&parts),
         rate(b.value),
         rate(a.value),
-        difference(change.difference),
+        difference_with_error(change.difference, change.se.map(|se| 1.96 * se)),
     )
+}
+
+/// "a", "a and b", "a, b and c".
+fn listed(parts: &[String]) -> String {
+    match parts {
+        [init @ .., last] if !init.is_empty() => format!("{} and {last}", init.join(", ")),
+        _ => parts.concat(),
+    }
 }
 
 fn figures(evaluation: &Evaluation) -> Vec<Figure> {
@@ -163,7 +168,7 @@ fn figure(points: &[EvalPoint], names: &[&str], domain: Option<(f64, f64)>) -> F
     table.columns.push("change".into());
     table.rows = names.iter().map(|name| row(points, name)).collect();
     Figure {
-        plots: vec![bars(&alternative, &groups, domain, 900.0)],
+        plots: vec![bars(&alternative, &groups, domain, 960.0)],
         caption: "Bars are means over the evaluation's responses, whiskers one standard error."
             .into(),
         legend: points
@@ -234,23 +239,15 @@ fn group(points: &[EvalPoint], name: &str) -> BarGroup {
 pub fn row(points: &[EvalPoint], name: &str) -> Vec<String> {
     let mut cells = vec![name.to_owned()];
     cells.extend(points.iter().map(|point| {
-        point.measures.get(name).map_or_else(
-            || "–".into(),
-            |m| match m.se {
-                Some(se) => format!("{} ± {}", rate(m.value), rate(se)),
-                None => rate(m.value),
-            },
-        )
+        let measure = point.measures.get(name);
+        measure.map_or_else(|| "–".into(), |m| with_error(m.value, m.se))
     }));
     let both = ends(points).and_then(|(b, a)| b.measures.get(name).zip(a.measures.get(name)));
     cells.push(both.map_or_else(
         || "–".into(),
         |(b, a)| {
             let change = Change::between(b, a);
-            match change.se {
-                Some(se) => format!("{} ± {}", difference(change.difference), rate(se)),
-                None => difference(change.difference),
-            }
+            difference_with_error(change.difference, change.se)
         },
     ));
     cells

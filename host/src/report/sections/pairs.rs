@@ -8,7 +8,7 @@ use super::Table;
 use crate::report::evidence::Evidence;
 use crate::report::read::{Found, RunFiles};
 use crate::report::statistics::mean;
-use crate::report::text::{counted, number};
+use crate::report::text::counted;
 
 /// What the section shows.
 #[derive(Debug, Serialize)]
@@ -58,9 +58,7 @@ pub fn pairs(files: &RunFiles, evidence: &Evidence) -> Found<Pairs> {
         };
         if let (Some(chosen), Some(rejected)) = (of(|p| p.chosen_index), of(|p| p.rejected_index)) {
             sentences.push(format!(
-                "Chosen responses have {} tokens on average, rejected ones {}.",
-                number(chosen),
-                number(rejected)
+                "Chosen responses have {chosen:.1} tokens on average, rejected ones {rejected:.1}."
             ));
         }
     }

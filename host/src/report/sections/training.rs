@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Figure, Key, Table};
+use super::{Figure, Table};
 use crate::records::{Overrides, StepMetrics};
 use crate::report::plot::{Lines, Series, Span, lines};
 use crate::report::read::{Absent, Found, RunFiles};
@@ -34,7 +34,7 @@ pub fn training(files: &RunFiles) -> Found<Training> {
             spans: spans.clone(),
             level,
             domain,
-            size: (460.0, 200.0),
+            size: (470.0, 200.0),
         })
     };
     let curve = |name: &str, class: &str, pick: fn(&StepMetrics) -> f64| Series {
@@ -71,12 +71,7 @@ pub fn training(files: &RunFiles) -> Found<Training> {
         figure: Figure {
             plots,
             caption: "Over optimizer steps; shaded bands are stages. The margin begins anew where a stage refreshes its reference.".into(),
-            legend: [("chosen", "chosen"), ("rejected", "rejected (dashed)")]
-                .map(|(class, name)| Key {
-                    class: class.into(),
-                    name: name.into(),
-                })
-                .into(),
+            legend: Vec::new(),
             table: Some(by_stage(metrics, &spans)),
         },
     })
@@ -193,12 +188,9 @@ pub fn outcomes(files: &RunFiles) -> Found<Table> {
     Ok(table)
 }
 
+/// As short as it can be written: settings are typed by people.
 fn number_plain(value: f64) -> String {
-    if value.fract() == 0.0 {
-        format!("{value:.0}")
-    } else {
-        number(value)
-    }
+    format!("{value}")
 }
 
 fn departures(overrides: &Overrides) -> String {
@@ -233,6 +225,6 @@ mod tests {
             label_smoothing: Some(0.05),
             ..Overrides::default()
         };
-        assert_eq!(departures(&some), "epochs 5, smoothing 0.0500");
+        assert_eq!(departures(&some), "epochs 5, smoothing 0.05");
     }
 }
