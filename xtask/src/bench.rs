@@ -1,6 +1,6 @@
 //! `cargo xtask bench NAME`: the one door to the benchmarks; the host runs them.
 
-use crate::demo::exit_code;
+use crate::error::HostFailed;
 use crate::places::Places;
 use crate::setup::Ready;
 use anyhow::{Context, Result};
@@ -15,5 +15,8 @@ pub fn run(places: &Places, ready: &Ready, name: &str, extra: &[String]) -> Resu
         .env("UDASA_PLUGINS", &places.plugins)
         .status()
         .with_context(|| format!("starting {}", ready.host.display()))?;
-    Ok(exit_code(status.code()))
+    match status.success() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(HostFailed { code: status.code() }.into()),
+    }
 }

@@ -67,10 +67,7 @@ impl Command {
                 Ok(Self::Test { filter })
             }
             "bench" => match words.first() {
-                Some(name) if !name.starts_with('-') => Ok(Self::Bench {
-                    name: words.remove(0),
-                    extra: words,
-                }),
+                Some(name) if !name.starts_with('-') => Ok(Self::Bench { name: words.remove(0), extra: words }),
                 _ => Err(UserError::new(
                     "`cargo xtask bench` needs the name of a benchmark",
                     "`cargo xtask bench list` names them",
@@ -156,12 +153,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_one_word_and_no_option() {
-        assert_eq!(
-            parse("test pairs").expect("parses"),
-            Command::Test {
-                filter: Some("pairs".into())
-            }
-        );
+        assert_eq!(parse("test pairs").expect("parses"), Command::Test { filter: Some("pairs".into()) });
         assert!(problem("test --nocapture").0.contains("--nocapture"));
         assert!(problem("test one two").0.contains("two"));
     }

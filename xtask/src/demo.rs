@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the main job on the mini world, and where its report is.
 
+use crate::error::HostFailed;
 use crate::places::Places;
 use crate::setup::Ready;
 use anyhow::{Context, Result};
@@ -19,32 +20,20 @@ pub fn run(places: &Places, ready: &Ready, extra: &[String]) -> Result<ExitCode>
         .status()
         .with_context(|| format!("starting {}", ready.host.display()))?;
     if !status.success() {
-        // The host has said what is wrong; its exit code is ours.
-        return Ok(exit_code(status.code()));
+        let code = status.code();
+        return Err(HostFailed { code }.into());
     }
     match newest_report(&places.repository.join(out(extra))) {
-        Some(report) => eprintln!(
-            "demo: done; open the report in a browser: {}",
-            report.display()
-        ),
+        Some(report) => eprintln!("demo: done; open the report in a browser: {}", report.display()),
         None => eprintln!("demo: done; no report was written"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A child's exit code as ours; 2 when a signal ended it.
-pub fn exit_code(code: Option<i32>) -> ExitCode {
-    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
-}
-
 /// The folder the run was written to, or the one that holds all runs.
 fn out(extra: &[String]) -> PathBuf {
     let given = extra.iter().enumerate().find_map(|(i, word)| {
-        if word == "--out" {
-            extra.get(i + 1).cloned()
-        } else {
-            word.strip_prefix("--out=").map(str::to_owned)
-        }
+        if word == "--out" { extra.get(i + 1).cloned() } else { word.strip_prefix("--out=").map(str::to_owned) }
     });
     PathBuf::from(given.unwrap_or_else(|| "runs".into()))
 }
@@ -87,12 +76,8 @@ mod tests {
             let report = dir.path().join(run).join("report.html");
             std::fs::create_dir(dir.path().join(run)).expect("created");
             let file = std::fs::File::create(&report).expect("created");
-            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age))
-                .expect("dated");
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).expect("dated");
         }
-        assert_eq!(
-            newest_report(dir.path()),
-            Some(dir.path().join("new/report.html"))
-        );
+        assert_eq!(newest_report(dir.path()), Some(dir.path().join("new/report.html")));
     }
 }

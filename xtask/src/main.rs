@@ -15,7 +15,7 @@ mod tally;
 mod test_run;
 
 use command::Command;
-use error::UserError;
+use error::{HostFailed, UserError};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -47,6 +47,9 @@ fn run() -> anyhow::Result<ExitCode> {
 
 /// Prints the error and its cure; 1 when the user can mend it, 2 when it is ours.
 fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(HostFailed { code: Some(code) }) = error.downcast_ref() {
+        return ExitCode::from(u8::try_from(*code).unwrap_or(2));
+    }
     match error.downcast_ref::<UserError>() {
         Some(user) => {
             eprintln!("error: {error:#}");

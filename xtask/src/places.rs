@@ -23,10 +23,7 @@ impl Places {
             .map(PathBuf::from)
             .filter(|dir| dir.ends_with("xtask"))
             .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
-        let repository = manifest
-            .parent()
-            .context("the xtask package has no parent directory")?
-            .to_path_buf();
+        let repository = manifest.parent().context("the xtask package has no parent directory")?.to_path_buf();
         Ok(Self {
             target: target(&repository)?,
             cache: cache()?,
@@ -42,16 +39,14 @@ impl Places {
 
     /// The host's binary.
     pub fn host(&self) -> PathBuf {
-        self.release()
-            .join(format!("udasa{}", env::consts::EXE_SUFFIX))
+        self.release().join(format!("udasa{}", env::consts::EXE_SUFFIX))
     }
 }
 
 /// `CARGO_TARGET_DIR`, else where this very program lies, which also covers `build.target-dir` of a cargo config.
 fn target(repository: &Path) -> Result<PathBuf> {
     if let Some(dir) = env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
-        return std::path::absolute(&dir)
-            .with_context(|| format!("resolving CARGO_TARGET_DIR {}", dir.display()));
+        return std::path::absolute(&dir).with_context(|| format!("resolving CARGO_TARGET_DIR {}", dir.display()));
     }
     let program = env::current_exe().context("finding this program")?;
     Ok(program

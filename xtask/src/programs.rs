@@ -11,16 +11,13 @@ use std::time::{Duration, Instant};
 /// The first executable of that name on PATH.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|file| is_executable(file))
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
 #[cfg(unix)]
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    file.metadata()
-        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(not(unix))]
@@ -76,10 +73,7 @@ pub fn run_visibly(command: &mut Command) -> Result<ExitStatus> {
 /// Runs a program silently and returns its standard output.
 pub fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("starting {}", name.display()))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {}", name.display()))?;
     if !output.status.success() {
         bail!("{} failed ({})", name.display(), output.status);
     }
@@ -88,11 +82,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a silent program succeeds within the limit; it is ended when it does not finish.
 pub fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = child else {
         return false;
     };

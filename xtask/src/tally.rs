@@ -41,15 +41,8 @@ impl Tally {
 
 /// The number in front of a word: 12 in `ok. 12 passed; 0 failed`.
 fn number_before(text: &str, word: &str) -> u64 {
-    let words: Vec<&str> = text
-        .split([' ', ';', ',', '\n'])
-        .filter(|word| !word.is_empty())
-        .collect();
-    words
-        .windows(2)
-        .find(|pair| pair[1] == word)
-        .and_then(|pair| pair[0].parse().ok())
-        .unwrap_or(0)
+    let words: Vec<&str> = text.split([' ', ';', ',', '\n']).filter(|word| !word.is_empty()).collect();
+    words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -81,8 +74,7 @@ mod tests {
     #[test]
     fn a_binary_that_dies_is_a_failure() {
         assert_eq!(tally("running 3 tests\ntest a ... ok\n").failed, 1);
-        let then_another =
-            tally("running 3 tests\nrunning 1 test\ntest result: ok. 1 passed; 0 failed\n");
+        let then_another = tally("running 3 tests\nrunning 1 test\ntest result: ok. 1 passed; 0 failed\n");
         assert_eq!((then_another.passed, then_another.failed), (1, 1));
     }
 

@@ -22,15 +22,7 @@ pub fn run(places: &Places, ready: &Ready, filter: Option<&str>) -> Result<ExitC
     }
 
     eprintln!("test: lints (about 2 minutes the first time, seconds afterwards)");
-    let clippy = [
-        "clippy",
-        "--release",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
     if !run_visibly(ready.build(places).args(clippy))?.success() {
         broken.push("lints (cargo clippy --release --workspace --all-targets)");
     }
@@ -101,11 +93,7 @@ fn cargo_test(
 }
 
 fn stream(command: &mut Command, tally: &mut Tally) -> Result<bool> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting cargo test")?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("starting cargo test")?;
     let stdout = child.stdout.take().context("cargo test has no output")?;
     // A test may print anything, so bytes and not text.
     for line in BufReader::new(stdout).split(b'\n') {

@@ -51,10 +51,7 @@ impl Machine {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("bin")).expect("created");
-        let machine = Self {
-            dir,
-            variables: Vec::new(),
-        };
+        let machine = Self { dir, variables: Vec::new() };
         machine.with("c++", "#!/bin/sh\n")
     }
 
@@ -110,10 +107,7 @@ impl Machine {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(output.stdout.is_empty(), "stdout is for results");
-        let errors = stderr
-            .lines()
-            .filter(|line| line.starts_with("error:"))
-            .count();
+        let errors = stderr.lines().filter(|line| line.starts_with("error:")).count();
         assert_eq!(errors, 1, "one error: {stderr}");
         stderr
     }
@@ -136,27 +130,19 @@ impl Machine {
 
 #[test]
 fn a_missing_python_names_the_package_and_the_way_round() {
-    Machine::new().refuses(&[
-        "python3 is not on PATH",
-        "apt-get install python3",
-        "LIBTORCH",
-    ]);
+    Machine::new().refuses(&["python3 is not on PATH", "apt-get install python3", "LIBTORCH"]);
 }
 
 #[test]
 fn a_python_without_a_wheel_of_torch_is_refused_before_the_download() {
     let old = "#!/bin/sh\necho 3 8; echo venv\n";
-    Machine::new()
-        .with("python3", old)
-        .refuses(&["is Python 3.8", "between 3.10 and 3.14"]);
+    Machine::new().with("python3", old).refuses(&["is Python 3.8", "between 3.10 and 3.14"]);
 }
 
 #[test]
 fn a_python_without_venv_names_the_package() {
     let bare = "#!/bin/sh\necho 3 11\n";
-    Machine::new()
-        .with("python3", bare)
-        .refuses(&["venv", "apt-get install python3-venv"]);
+    Machine::new().with("python3", bare).refuses(&["venv", "apt-get install python3-venv"]);
 }
 
 #[test]
@@ -172,22 +158,17 @@ fn a_refused_download_gives_the_reason_once_and_leaves_nothing_that_looks_comple
 #[test]
 fn a_failed_environment_is_the_users_to_mend() {
     let broken = "#!/bin/sh\nif [ \"$1\" = -c ]; then echo 3 11; echo venv; exit; fi\necho broken >&2; exit 1\n";
-    Machine::new()
-        .with("python3", broken)
-        .refuses(&["could not make a virtual environment: broken"]);
+    Machine::new().with("python3", broken).refuses(&["could not make a virtual environment: broken"]);
 }
 
 #[test]
 fn a_small_disk_is_refused_before_the_download() {
     let df = "#!/bin/sh\necho head\necho /dev/sda 9 9 2000000 99% /\n";
-    let stderr = Machine::new()
-        .with("python3", &format!("{PYTHON}{PIP_WORKS}"))
-        .with("df", df)
-        .refuses(&[
-            "1.9 GB free",
-            "libtorch with the build needs 8.5 GB",
-            "CARGO_TARGET_DIR",
-        ]);
+    let stderr = Machine::new().with("python3", &format!("{PYTHON}{PIP_WORKS}")).with("df", df).refuses(&[
+        "1.9 GB free",
+        "libtorch with the build needs 8.5 GB",
+        "CARGO_TARGET_DIR",
+    ]);
     assert!(!stderr.contains("fetching"), "{stderr}");
 }
 
@@ -200,9 +181,7 @@ fn a_disk_that_runs_full_during_the_download_is_named_instead_of_pips_error() {
          else echo /dev/sda 9 9 90000000 9% /; fi\n",
         machine.path("cache").display()
     );
-    machine
-        .with("df", &df)
-        .refuses(&["is full: 0 MB are free", "UDASA_CACHE"]);
+    machine.with("df", &df).refuses(&["is full: 0 MB are free", "UDASA_CACHE"]);
 }
 
 #[test]
@@ -241,19 +220,13 @@ fn the_users_libtorch_must_be_one_of_the_right_version() {
     fs::remove_file(empty.path("libtorch/lib/libtorch_cpu.so")).expect("removed");
     empty.refuses(&["lib/libtorch_cpu.so does not exist"]);
 
-    Machine::new()
-        .set("LIBTORCH", "/no/such/folder")
-        .refuses(&["LIBTORCH is /no/such/folder, which is not a folder"]);
+    Machine::new().set("LIBTORCH", "/no/such/folder").refuses(&["LIBTORCH is /no/such/folder, which is not a folder"]);
 }
 
 #[test]
 fn without_any_way_to_the_wasm_target_the_cure_is_named() {
     let machine = Machine::new().with("python3", &format!("{PYTHON}{PIP_WORKS}"));
-    let first = machine.refuses(&[
-        "wasm32-unknown-unknown",
-        "`apt-get` is not here",
-        "rustup target add",
-    ]);
+    let first = machine.refuses(&["wasm32-unknown-unknown", "`apt-get` is not here", "rustup target add"]);
     assert!(first.contains("fetching libtorch"), "{first}");
     // The download was completed before, and is not repeated.
     assert!(machine.fetched().exists());
@@ -261,11 +234,7 @@ fn without_any_way_to_the_wasm_target_the_cure_is_named() {
     assert!(!second.contains("fetching libtorch"), "{second}");
     // Without its stamp it counts as interrupted.
     fs::remove_file(machine.fetched()).expect("removed");
-    assert!(
-        machine
-            .refuses(&["`apt-get`"])
-            .contains("fetching libtorch")
-    );
+    assert!(machine.refuses(&["`apt-get`"]).contains("fetching libtorch"));
 }
 
 #[test]
@@ -279,10 +248,7 @@ fn a_failing_debian_fallback_names_the_reason_and_the_cure() {
         std::os::unix::fs::symlink(real, machine.path("bin").join(name)).expect("linked");
     }
     let machine = machine.with("apt-get", "#!/bin/sh\nexit 100\n");
-    machine.refuses(&[
-        "package lists of this system could not be fetched",
-        "rustup target add",
-    ]);
+    machine.refuses(&["package lists of this system could not be fetched", "rustup target add"]);
 
     let lists = "#!/bin/sh\n: >apt/state/lists/x_Packages\n";
     let machine = machine.with("apt-get", lists);
@@ -293,10 +259,7 @@ fn a_failing_debian_fallback_names_the_reason_and_the_cure() {
 fn with_rustup(machine: Machine) -> Machine {
     let libraries = machine.path("libraries");
     let rustc = format!("#!/bin/sh\necho {}\n", libraries.display());
-    let rustup = format!(
-        "#!/bin/sh\n/bin/mkdir -p {0}\n: >{0}/libcore-1.rlib\n",
-        libraries.display()
-    );
+    let rustup = format!("#!/bin/sh\n/bin/mkdir -p {0}\n: >{0}/libcore-1.rlib\n", libraries.display());
     machine.with("rustc", &rustc).with("rustup", &rustup)
 }
 
@@ -305,15 +268,9 @@ fn rustup_adds_the_target_once_and_then_the_host_is_built() {
     let cargo = "#!/bin/sh\necho \"cargo $* with $LIBTORCH\" >&2\nexit 101\n";
     let machine = with_rustup(Machine::new().with_libtorch("2.11.0")).with("cargo", cargo);
     let first = machine.fails(2);
-    assert!(
-        first.contains("adding the wasm target through rustup"),
-        "{first}"
-    );
+    assert!(first.contains("adding the wasm target through rustup"), "{first}");
     assert!(first.contains("about 8 minutes"), "{first}");
-    assert!(
-        first.contains("cargo build --release --package udasa with /"),
-        "{first}"
-    );
+    assert!(first.contains("cargo build --release --package udasa with /"), "{first}");
     assert!(first.contains("building the host failed"), "{first}");
     let second = machine.fails(2);
     assert!(!second.contains("rustup"), "{second}");
@@ -326,20 +283,13 @@ fn other_variables_that_would_choose_a_libtorch_are_ignored_aloud() {
         .with("cargo", cargo)
         .set("LIBTORCH_USE_PYTORCH", "1")
         .fails(2);
-    assert!(
-        stderr.contains("LIBTORCH_USE_PYTORCH is ignored"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("LIBTORCH_USE_PYTORCH is ignored"), "{stderr}");
     assert!(stderr.contains("python unset"), "{stderr}");
 }
 
 #[test]
 fn an_unknown_command_sets_nothing_up() {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .arg("tets")
-        .env_clear()
-        .output()
-        .expect("xtask starts");
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).arg("tets").env_clear().output().expect("xtask starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert_eq!(

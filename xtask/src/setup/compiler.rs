@@ -24,10 +24,7 @@ pub fn find() -> Result<Option<PathBuf>> {
     if programs::find("c++").is_some() {
         return Ok(None);
     }
-    if let Some(other) = ["g++", "clang++"]
-        .iter()
-        .find_map(|name| programs::find(name))
-    {
+    if let Some(other) = ["g++", "clang++"].iter().find_map(|name| programs::find(name)) {
         return Ok(Some(other));
     }
     Err(UserError::new(

@@ -17,11 +17,7 @@ impl Digest {
     pub fn add_files(&mut self, path: &Path) -> Result<()> {
         if path.is_dir() {
             let mut entries = fs::read_dir(path)
-                .and_then(|entries| {
-                    entries
-                        .map(|entry| Ok(entry?.path()))
-                        .collect::<Result<Vec<_>, _>>()
-                })
+                .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
                 .with_context(|| format!("listing {}", path.display()))?;
             entries.sort();
             for entry in entries.iter().filter(|entry| !entry.ends_with("target")) {

@@ -17,11 +17,7 @@ pub struct Need {
 
 impl Need {
     pub fn new(dir: &Path, megabytes: u64, what: &'static str) -> Self {
-        Self {
-            dir: dir.to_path_buf(),
-            megabytes,
-            what,
-        }
+        Self { dir: dir.to_path_buf(), megabytes, what }
     }
 }
 
@@ -33,14 +29,10 @@ struct Disk {
 
 /// Refuses when the needs on any one disk exceed what is free there.
 pub fn require(needs: &[Need]) -> Result<()> {
-    let placed: Vec<(&Need, Disk)> = needs
-        .iter()
-        .filter_map(|need| Some((need, disk_of(&need.dir)?)))
-        .collect();
+    let placed: Vec<(&Need, Disk)> = needs.iter().filter_map(|need| Some((need, disk_of(&need.dir)?))).collect();
     for (first, disk) in &placed {
         let here = placed.iter().filter(|(_, other)| other.mount == disk.mount);
-        let (megabytes, what): (Vec<u64>, Vec<&str>) =
-            here.map(|(need, _)| (need.megabytes, need.what)).unzip();
+        let (megabytes, what): (Vec<u64>, Vec<&str>) = here.map(|(need, _)| (need.megabytes, need.what)).unzip();
         let needed: u64 = megabytes.iter().sum();
         if disk.free_mb < needed {
             return Err(UserError::new(
@@ -64,11 +56,7 @@ pub fn full(dir: &Path) -> Option<UserError> {
     let disk = disk_of(dir)?;
     (disk.free_mb < FULL_MB).then(|| {
         UserError::new(
-            format!(
-                "the disk of {} is full: {} MB are free",
-                dir.display(),
-                disk.free_mb
-            ),
+            format!("the disk of {} is full: {} MB are free", dir.display(), disk.free_mb),
             "make room, or put the cache (UDASA_CACHE) on another disk, and run the command again",
         )
     })
@@ -93,15 +81,10 @@ fn disk_of(dir: &Path) -> Option<Disk> {
 fn parse_df(text: &str) -> Option<Disk> {
     let line = text.lines().rfind(|line| !line.trim().is_empty())?;
     let words: Vec<&str> = line.split_whitespace().collect();
-    let capacity = words.iter().position(|word| {
-        word.strip_suffix('%')
-            .is_some_and(|number| number.parse::<u32>().is_ok())
-    })?;
+    let capacity =
+        words.iter().position(|word| word.strip_suffix('%').is_some_and(|number| number.parse::<u32>().is_ok()))?;
     let available: u64 = words.get(capacity.checked_sub(1)?)?.parse().ok()?;
-    Some(Disk {
-        mount: words[capacity + 1..].join(" "),
-        free_mb: available / 1024,
-    })
+    Some(Disk { mount: words[capacity + 1..].join(" "), free_mb: available / 1024 })
 }
 
 fn gigabytes(megabytes: u64) -> String {
@@ -116,27 +99,20 @@ mod tests {
     fn the_free_space_is_read_from_the_posix_format() {
         let text = "Filesystem     1024-blocks     Used Available Capacity Mounted on\n\
                     /dev/vda         264212084 25131352  70154536      27% /\n";
-        let disk = Disk {
-            mount: "/".into(),
-            free_mb: 68510,
-        };
+        let disk = Disk { mount: "/".into(), free_mb: 68510 };
         assert_eq!(parse_df(text), Some(disk));
     }
 
     #[test]
     fn names_with_spaces_do_not_shift_the_columns() {
-        let disk = parse_df("head\n//server/my share 100000 50000 51200 50% /mnt/my share\n")
-            .expect("read");
+        let disk = parse_df("head\n//server/my share 100000 50000 51200 50% /mnt/my share\n").expect("read");
         assert_eq!((disk.mount.as_str(), disk.free_mb), ("/mnt/my share", 50));
     }
 
     #[test]
     fn what_is_not_understood_is_no_answer() {
         assert_eq!(parse_df(""), None);
-        assert_eq!(
-            parse_df("Filesystem 1024-blocks Used Available Capacity Mounted on"),
-            None
-        );
+        assert_eq!(parse_df("Filesystem 1024-blocks Used Available Capacity Mounted on"), None);
         assert_eq!(parse_df("none - - - - /proc"), None);
         assert_eq!(parse_df("50% /"), None);
     }

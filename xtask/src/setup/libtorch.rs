@@ -13,32 +13,20 @@ use std::path::{Path, PathBuf};
 
 /// What `tch`, as pinned in the host, compiles against. Another minor version does not compile.
 pub const VERSION: &str = "2.11.0";
-const WHEELS: [&str; 3] = [
-    "torch==2.11.0",
-    "nvidia-cuda-runtime==13.0.96",
-    "nvidia-cuda-cupti==13.0.85",
-];
+const WHEELS: [&str; 3] = ["torch==2.11.0", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 
 /// Other ways to choose a libtorch, which do not work with this one and would change what a build sees.
-pub const STRAY_VARIABLES: [&str; 4] = [
-    "LIBTORCH_USE_PYTORCH",
-    "LIBTORCH_INCLUDE",
-    "LIBTORCH_LIB",
-    "LIBTORCH_STATIC",
-];
+pub const STRAY_VARIABLES: [&str; 4] = ["LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_STATIC"];
 
 /// The user's libtorch, checked, or the complete one in the cache, or none.
 pub fn find(places: &Places) -> Result<Option<PathBuf>> {
     for name in STRAY_VARIABLES {
         if env::var_os(name).is_some() {
-            say(&format!(
-                "{name} is ignored; only LIBTORCH chooses a libtorch"
-            ));
+            say(&format!("{name} is ignored; only LIBTORCH chooses a libtorch"));
         }
     }
     if let Some(dir) = env::var_os("LIBTORCH").filter(|dir| !dir.is_empty()) {
-        let dir = std::path::absolute(&dir)
-            .with_context(|| format!("resolving LIBTORCH {}", dir.display()))?;
+        let dir = std::path::absolute(&dir).with_context(|| format!("resolving LIBTORCH {}", dir.display()))?;
         check(&dir)?;
         return Ok(Some(dir));
     }
@@ -57,11 +45,7 @@ pub fn environment(libtorch: &Path) -> Vec<(&'static str, PathBuf)> {
 
 /// Without a wheel for the platform there is nothing to fetch.
 pub fn require_supported_platform() -> Result<()> {
-    if cfg!(all(
-        target_os = "linux",
-        target_arch = "x86_64",
-        target_env = "gnu"
-    )) {
+    if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
         return Ok(());
     }
     let platform = format!("{} on {}", env::consts::OS, env::consts::ARCH);
@@ -85,12 +69,10 @@ pub fn fetch(places: &Places) -> Result<PathBuf> {
         home.display()
     ));
     if home.exists() {
-        fs::remove_dir_all(&home)
-            .with_context(|| format!("removing the unfinished {}", home.display()))?;
+        fs::remove_dir_all(&home).with_context(|| format!("removing the unfinished {}", home.display()))?;
     }
     python::install(&python, &home, &WHEELS)?;
-    let dir = torch_of(&home)
-        .with_context(|| format!("pip installed no torch folder below {}", home.display()))?;
+    let dir = torch_of(&home).with_context(|| format!("pip installed no torch folder below {}", home.display()))?;
     check(&dir)?;
     let stamp = home.join("complete");
     fs::write(&stamp, stamp_text()).with_context(|| format!("writing {}", stamp.display()))?;
@@ -108,10 +90,7 @@ fn stamp_text() -> String {
 fn cached(places: &Places) -> Option<PathBuf> {
     let home = home(places);
     let stamp = fs::read_to_string(home.join("complete")).ok()?;
-    (stamp == stamp_text())
-        .then(|| torch_of(&home))
-        .flatten()
-        .filter(|dir| library(dir).is_file())
+    (stamp == stamp_text()).then(|| torch_of(&home)).flatten().filter(|dir| library(dir).is_file())
 }
 
 /// `lib/python3.*/site-packages/torch` of a virtual environment.
@@ -142,10 +121,7 @@ fn check(libtorch: &Path) -> Result<()> {
     }
     if !library(libtorch).is_file() {
         let missing = library(libtorch);
-        return wrong(format!(
-            "LIBTORCH is {shown}, but {} does not exist",
-            missing.display()
-        ));
+        return wrong(format!("LIBTORCH is {shown}, but {} does not exist", missing.display()));
     }
     match libtorch_version::of(libtorch) {
         None => wrong(format!(
@@ -153,8 +129,8 @@ fn check(libtorch: &Path) -> Result<()> {
              include/torch/version.h, version.py nor build-version names one"
         )),
         Some(version) if libtorch_version::same_minor(&version, VERSION) => Ok(()),
-        Some(version) => wrong(format!(
-            "LIBTORCH is {shown}, which is libtorch {version}, but the host is built against {VERSION}"
-        )),
+        Some(version) => {
+            wrong(format!("LIBTORCH is {shown}, which is libtorch {version}, but the host is built against {VERSION}"))
+        }
     }
 }

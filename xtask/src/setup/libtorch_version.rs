@@ -3,11 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-const HEADERS: [&str; 3] = [
-    "include/torch/headeronly/version.h",
-    "include/torch/version.h",
-    "include/torch/csrc/api/include/torch/version.h",
-];
+const HEADERS: [&str; 3] =
+    ["include/torch/headeronly/version.h", "include/torch/version.h", "include/torch/csrc/api/include/torch/version.h"];
 
 /// The version without its build tag, `2.11.0`. The headers come first: they are what is compiled against.
 pub fn of(libtorch: &Path) -> Option<String> {
@@ -20,8 +17,7 @@ pub fn of(libtorch: &Path) -> Option<String> {
 }
 
 pub fn same_minor(a: &str, b: &str) -> bool {
-    let minor =
-        |version: &str| -> Vec<String> { version.split('.').take(2).map(str::to_owned).collect() };
+    let minor = |version: &str| -> Vec<String> { version.split('.').take(2).map(str::to_owned).collect() };
     minor(a) == minor(b)
 }
 
@@ -43,9 +39,7 @@ fn from_macros(header: &str) -> Option<String> {
 
 /// `__version__ = '2.11.0+cu130'`.
 fn from_python(text: &str) -> Option<String> {
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix("__version__"))?;
+    let value = text.lines().find_map(|line| line.strip_prefix("__version__"))?;
     let quoted = value.split(['\'', '"']).nth(1)?;
     from_build_version(quoted)
 }
@@ -53,10 +47,7 @@ fn from_python(text: &str) -> Option<String> {
 /// `2.11.0+cpu`.
 fn from_build_version(text: &str) -> Option<String> {
     let version = text.trim().split('+').next()?;
-    let numeric = version
-        .split('.')
-        .take(2)
-        .all(|part| part.parse::<u32>().is_ok());
+    let numeric = version.split('.').take(2).all(|part| part.parse::<u32>().is_ok());
     (numeric && version.contains('.')).then(|| version.to_owned())
 }
 
@@ -76,10 +67,7 @@ mod tests {
     fn the_build_tag_is_dropped() {
         let python = "from typing import Optional\n\n__all__ = ['__version__']\n__version__ = '2.11.0+cu130'\n";
         assert_eq!(from_python(python).as_deref(), Some("2.11.0"));
-        assert_eq!(
-            from_build_version("2.10.0+cpu\n").as_deref(),
-            Some("2.10.0")
-        );
+        assert_eq!(from_build_version("2.10.0+cpu\n").as_deref(), Some("2.10.0"));
         assert_eq!(from_build_version("nonsense"), None);
         assert_eq!(from_build_version(""), None);
     }

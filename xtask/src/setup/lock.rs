@@ -16,7 +16,6 @@ pub fn hold(cache: &Path) -> Result<File> {
             return Err(error).with_context(|| format!("locking {}", path.display()));
         }
     }
-    file.lock()
-        .with_context(|| format!("locking {}", path.display()))?;
+    file.lock().with_context(|| format!("locking {}", path.display()))?;
     Ok(file)
 }

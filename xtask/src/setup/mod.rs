@@ -51,8 +51,7 @@ impl Ready {
 
 pub fn set_up(places: &Places) -> Result<Ready> {
     let start = Instant::now();
-    std::fs::create_dir_all(&places.cache)
-        .map_err(|error| disk::cannot_write(&places.cache, &error))?;
+    std::fs::create_dir_all(&places.cache).map_err(|error| disk::cannot_write(&places.cache, &error))?;
 
     let found = libtorch::find(places)?;
     let cxx = compiler::find()?;
@@ -75,11 +74,7 @@ pub fn set_up(places: &Places) -> Result<Ready> {
     environment.extend(cxx.map(|cxx| ("CXX", cxx)));
 
     build_host(places, &environment)?;
-    let ready = Ready {
-        libtorch,
-        host: places.host(),
-        environment,
-    };
+    let ready = Ready { libtorch, host: places.host(), environment };
     plugins::build(places, &ready.host, plugin_rustc.as_deref())?;
     say(&format!("ready in {:.1} s", start.elapsed().as_secs_f64()));
     Ok(ready)
@@ -97,9 +92,7 @@ fn build(places: &Places, environment: &[(&'static str, PathBuf)]) -> Command {
 /// Cargo is its own check of what is up to date; it needs a third of a second when everything is.
 fn build_host(places: &Places, environment: &[(&'static str, PathBuf)]) -> Result<()> {
     if !places.host().is_file() {
-        say(
-            "building the host; the first time takes about 8 minutes on two cores (libtorch's bindings, wasmtime)",
-        );
+        say("building the host; the first time takes about 8 minutes on two cores (libtorch's bindings, wasmtime)");
     }
     let arguments = ["build", "--release", "--package", "udasa"];
     if !run_visibly(build(places, environment).args(arguments))?.success() {

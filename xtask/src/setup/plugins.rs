@@ -2,6 +2,7 @@
 
 use super::digest::Digest;
 use super::say;
+use crate::error::HostFailed;
 use crate::places::Places;
 use crate::programs::{like_a_fresh_shell, run_visibly};
 use anyhow::{Context, Result, bail};
@@ -28,18 +29,14 @@ pub fn build(places: &Places, host: &Path, rustc: Option<&Path>) -> Result<()> {
     if let Some(rustc) = rustc {
         command.env("RUSTC", rustc);
     }
-    if !run_visibly(&mut command)?.success() {
-        bail!("building the plugins failed; the messages are above");
+    let status = run_visibly(&mut command)?;
+    if !status.success() {
+        let code = status.code();
+        return Err(HostFailed { code }.into());
     }
-    if let Some(missing) = crates
-        .iter()
-        .find(|name| !component(places, name).is_file())
-    {
+    if let Some(missing) = crates.iter().find(|name| !component(places, name).is_file()) {
         let expected = component(places, missing);
-        bail!(
-            "`udasa plugin build` succeeded, but {} does not exist",
-            expected.display()
-        );
+        bail!("`udasa plugin build` succeeded, but {} does not exist", expected.display());
     }
     fs::write(&stamp, digest).with_context(|| format!("writing {}", stamp.display()))
 }
@@ -72,9 +69,7 @@ fn inputs(places: &Places, host: &Path, rustc: Option<&Path>) -> Result<String> 
         digest.add_files(&places.repository.join(name))?;
     }
     digest.add(rustc);
-    let data = host
-        .metadata()
-        .with_context(|| format!("reading {}", host.display()))?;
+    let data = host.metadata().with_context(|| format!("reading {}", host.display()))?;
     digest.add((data.len(), data.modified().ok()));
     Ok(digest.text())
 }

@@ -50,9 +50,7 @@ pub fn require() -> Result<PathBuf> {
     }
     if words.next() != Some("venv") {
         return Err(UserError::new(
-            format!(
-                "{shown} cannot make a virtual environment: its venv or ensurepip module is missing"
-            ),
+            format!("{shown} cannot make a virtual environment: its venv or ensurepip module is missing"),
             format!("install it (Debian, Ubuntu: sudo apt-get install python3-venv), {OWN}"),
         )
         .into());
@@ -75,15 +73,7 @@ pub fn install(python: &Path, venv: &Path, packages: &[&str]) -> Result<()> {
     // pip unpacks beside its destination and not in a /tmp that may be small, so that one disk check covers both.
     let scratch = venv.join("scratch");
     fs::create_dir_all(&scratch).map_err(|error| disk::cannot_write(&scratch, &error))?;
-    let flags = [
-        "-m",
-        "pip",
-        "install",
-        "--no-deps",
-        "--no-input",
-        "--no-cache-dir",
-        "--only-binary=:all:",
-    ];
+    let flags = ["-m", "pip", "install", "--no-deps", "--no-input", "--no-cache-dir", "--only-binary=:all:"];
     let pip = Command::new(venv.join("bin/python"))
         .args(flags.iter().map(OsStr::new))
         .args(packages)
@@ -108,10 +98,7 @@ fn failed(what: &str, venv: &Path, said: &[u8]) -> UserError {
         return full;
     }
     let said = String::from_utf8_lossy(said);
-    let errors: Vec<&str> = said
-        .lines()
-        .filter(|line| line.starts_with("ERROR"))
-        .collect();
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("ERROR")).collect();
     let reason = errors.last().copied().or_else(|| said.lines().last());
     UserError::new(
         format!("{what}: {}", reason.unwrap_or("it gave no reason").trim()),

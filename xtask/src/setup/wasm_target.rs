@@ -53,11 +53,9 @@ fn at_hand() -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let asked = ["--print", "target-libdir", "--target", TARGET];
     programs::output(Command::new(rustc).args(asked)).is_ok_and(|dir| {
-        Path::new(dir.trim()).read_dir().is_ok_and(|files| {
-            files
-                .flatten()
-                .any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
-        })
+        Path::new(dir.trim())
+            .read_dir()
+            .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-")))
     })
 }
 
@@ -65,13 +63,8 @@ fn added_by_rustup() -> bool {
     if programs::find("rustup").is_none() {
         return false;
     }
-    say(
-        "adding the wasm target through rustup (seconds; two minutes at most, then another way is taken)",
-    );
-    succeeds_within(
-        Command::new("rustup").args(["target", "add", TARGET]),
-        RUSTUP_LIMIT,
-    ) && at_hand()
+    say("adding the wasm target through rustup (seconds; two minutes at most, then another way is taken)");
+    succeeds_within(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT) && at_hand()
 }
 
 /// The unpacked compiler, if it is complete and of this script, and the linker it borrows is still there.
@@ -92,9 +85,7 @@ fn script_digest() -> String {
 }
 
 fn unpack(places: &Places, home: &Path) -> Result<PathBuf> {
-    let by_hand = format!(
-        "install the target for your Rust compiler (with rustup: rustup target add {TARGET})"
-    );
+    let by_hand = format!("install the target for your Rust compiler (with rustup: rustup target add {TARGET})");
     let tools = ["apt-get", "apt-cache", "dpkg", "sh", "tar"];
     if let Some(missing) = tools.iter().find(|tool| programs::find(tool).is_none()) {
         return Err(UserError::new(
@@ -111,8 +102,7 @@ fn unpack(places: &Places, home: &Path) -> Result<PathBuf> {
         "unpacking Debian's Rust compiler for wasm (about 150 MB to fetch) and building its standard library; about 2 minutes, once",
     );
     if home.exists() {
-        fs::remove_dir_all(home)
-            .with_context(|| format!("removing the unfinished {}", home.display()))?;
+        fs::remove_dir_all(home).with_context(|| format!("removing the unfinished {}", home.display()))?;
     }
     fs::create_dir_all(home).map_err(|error| disk::cannot_write(home, &error))?;
     let mut script = Command::new("sh");
@@ -127,15 +117,12 @@ fn unpack(places: &Places, home: &Path) -> Result<PathBuf> {
     let problem = match status.code() {
         Some(0) => {
             let stamp = home.join("complete");
-            fs::write(&stamp, script_digest())
-                .with_context(|| format!("writing {}", stamp.display()))?;
+            fs::write(&stamp, script_digest()).with_context(|| format!("writing {}", stamp.display()))?;
             return Ok(rustc_of(home));
         }
         _ if disk::full(home).is_some() => "the disk is full",
         Some(NO_LISTS) => "the package lists of this system could not be fetched",
-        Some(NO_PACKAGE) => {
-            "this system's packages do not include rustc-web, or it could not be fetched"
-        }
+        Some(NO_PACKAGE) => "this system's packages do not include rustc-web, or it could not be fetched",
         Some(NO_LINKER) => "neither the Rust compiler's own linker (rust-lld) nor lld was found",
         _ => "building the standard library failed; the messages are above",
     };
