@@ -66,7 +66,11 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Writes the report of whatever the run folder of a config holds. Runs no other room.
 pub fn report(options: &Options) -> Result<()> {
-    let (_, path) = resolved(options)?;
+    // No room runs, so no section is needed for the sake of one.
+    let (_, path) = resolved(&Options {
+        until: Room::World,
+        ..options.clone()
+    })?;
     crate::report::write(&path)?;
     say("report", &shown(&path.join("report.html")));
     Ok(())
