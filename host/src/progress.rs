@@ -37,14 +37,8 @@ impl Progress {
             unit: unit.to_owned(),
             total,
             started: now,
-            bar: std::io::stderr()
-                .is_terminal()
-                .then(|| bar(room, total, unit)),
-            counted: Mutex::new(Counted {
-                done: 0,
-                said: now,
-                note: String::new(),
-            }),
+            bar: std::io::stderr().is_terminal().then(|| bar(room, total, unit)),
+            counted: Mutex::new(Counted { done: 0, said: now, note: String::new() }),
         }
     }
 
@@ -97,14 +91,8 @@ impl Progress {
         // A rate of nearly nothing would promise centuries.
         let left = Duration::try_from_secs_f64(left).map_or("long".into(), duration);
         let Counted { done, note, .. } = counted;
-        let Self {
-            room, total, unit, ..
-        } = self;
-        let rate = if rate < 10.0 {
-            format!("{rate:.1}")
-        } else {
-            format!("{rate:.0}")
-        };
+        let Self { room, total, unit, .. } = self;
+        let rate = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
         let line = format!("{room:>10}  {done}/{total} {unit}  {rate}/s  {left} left  {note}");
         line.trim_end().to_owned()
     }
@@ -112,9 +100,7 @@ impl Progress {
 
 fn bar(room: &str, total: u64, unit: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), indicatif::ProgressDrawTarget::hidden());
-    let template = format!(
-        "{{prefix:>10}} [{{bar:30}}] {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
-    );
+    let template = format!("{{prefix:>10}} [{{bar:30}}] {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}");
     if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style.progress_chars("=> "));
     }
@@ -159,21 +145,12 @@ mod tests {
 
     #[test]
     fn times_and_sizes_read_well_from_tiny_to_large() {
-        for (seconds, shown) in [
-            (0.04, "0.0s"),
-            (59.4, "59.4s"),
-            (59.7, "1m 00s"),
-            (185.0, "3m 05s"),
-            (7800.0, "2h 10m"),
-        ] {
+        for (seconds, shown) in
+            [(0.04, "0.0s"), (59.4, "59.4s"), (59.7, "1m 00s"), (185.0, "3m 05s"), (7800.0, "2h 10m")]
+        {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), shown);
         }
-        for (bytes, shown) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (3 << 40, "3.0 TiB"),
-        ] {
+        for (bytes, shown) in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 << 40, "3.0 TiB")] {
             assert_eq!(size(bytes), shown);
         }
     }
@@ -181,15 +158,8 @@ mod tests {
     #[test]
     fn a_plain_line_survives_a_rate_of_zero() {
         let progress = Progress::start("score", 10, "samples");
-        let counted = Counted {
-            done: 0,
-            said: Instant::now(),
-            note: String::new(),
-        };
+        let counted = Counted { done: 0, said: Instant::now(), note: String::new() };
         let line = progress.plain_line(&counted, Duration::ZERO);
-        assert!(
-            line.starts_with("     score  0/10 samples  0.0/s"),
-            "{line}"
-        );
+        assert!(line.starts_with("     score  0/10 samples  0.0/s"), "{line}");
     }
 }

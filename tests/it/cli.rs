@@ -49,10 +49,7 @@ fn stdout(command: &mut assert_cmd::Command) -> String {
 fn the_help_is_the_one_that_was_reviewed() {
     let reviewed = include_str!("snapshots/help.txt");
     let now = stdout(udasa().arg("--help"));
-    assert_eq!(
-        now, reviewed,
-        "renew with: udasa --help > tests/it/snapshots/help.txt"
-    );
+    assert_eq!(now, reviewed, "renew with: udasa --help > tests/it/snapshots/help.txt");
 }
 
 #[test]
@@ -78,19 +75,14 @@ fn every_shipped_config_is_sound() {
     for config in configs {
         let mut command = udasa();
         command.current_dir(repository()).arg("plan").arg(&config);
-        let output = command
-            .args(["--until", "generate"])
-            .output()
-            .expect("udasa starts");
+        let output = command.args(["--until", "generate"]).output().expect("udasa starts");
         if output.status.success() {
             continue;
         }
         // Data that its header tells the user to fetch may be missing; nothing else may be wrong.
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let mut problems: Vec<&str> = stderr
-            .lines()
-            .filter(|line| line.starts_with("  ") && !line.starts_with("    "))
-            .collect();
+        let mut problems: Vec<&str> =
+            stderr.lines().filter(|line| line.starts_with("  ") && !line.starts_with("    ")).collect();
         if problems.is_empty() {
             problems = stderr.lines().take(1).collect();
         }
@@ -129,20 +121,9 @@ fn an_unknown_key_gets_a_suggestion() {
 #[test]
 fn several_problems_come_at_once_with_path_value_and_range() {
     let folder = scratch();
-    let text = SMALL
-        .replace("heads = 2", "heads = 3")
-        .replace("documents = 10", "documents = 0");
+    let text = SMALL.replace("heads = 2", "heads = 3").replace("documents = 10", "documents = 0");
     expect_user_error(
-        &mut plan(
-            &text,
-            folder.path(),
-            &[
-                "--set",
-                "train.loss=\"dop\"",
-                "--set",
-                "data.paths=[\"no.jsonl\"]",
-            ],
-        ),
+        &mut plan(&text, folder.path(), &["--set", "train.loss=\"dop\"", "--set", "data.paths=[\"no.jsonl\"]"]),
         &[
             "has 5 problems",
             "line 5: world.documents = 0: must be between 1 and 10000000",
@@ -158,13 +139,8 @@ fn several_problems_come_at_once_with_path_value_and_range() {
 fn a_missing_config_is_named() {
     let folder = scratch();
     let mut command = udasa();
-    command
-        .current_dir(folder.path())
-        .args(["run", "nowhere.toml"]);
-    expect_user_error(
-        &mut command,
-        &["nowhere.toml: cannot be read: No such file"],
-    );
+    command.current_dir(folder.path()).args(["run", "nowhere.toml"]);
+    expect_user_error(&mut command, &["nowhere.toml: cannot be read: No such file"]);
 }
 
 #[test]
@@ -172,11 +148,7 @@ fn a_missing_data_file_is_named_with_the_path_that_was_looked_up() {
     let folder = scratch();
     let looked_up = folder.path().join("absent.jsonl");
     expect_user_error(
-        &mut plan(
-            "name = \"x\"\n[data]\npaths = [\"absent.jsonl\"]\n[model]\npath = \"/\"\n",
-            folder.path(),
-            &[],
-        ),
+        &mut plan("name = \"x\"\n[data]\npaths = [\"absent.jsonl\"]\n[model]\npath = \"/\"\n", folder.path(), &[]),
         &[
             "data.paths.0 = \"absent.jsonl\"",
             &format!("{} does not exist", looked_up.display()),
@@ -191,10 +163,7 @@ fn a_syntax_error_is_shown_in_its_line() {
     let text = SMALL.replace("steps = 1", "steps = = 1");
     expect_user_error(
         &mut plan(&text, folder.path(), &[]),
-        &[
-            "line 9: TOML syntax, column 9",
-            "    steps = = 1\n            ^",
-        ],
+        &["line 9: TOML syntax, column 9", "    steps = = 1\n            ^"],
     );
 }
 
@@ -223,11 +192,7 @@ fn scoring_without_a_plugin_directory_says_how_to_give_one() {
     let folder = scratch();
     let config = write(folder.path(), "config.toml", SMALL);
     let mut command = udasa();
-    command
-        .current_dir(folder.path())
-        .env_remove("UDASA_PLUGINS")
-        .arg("run")
-        .arg(config);
+    command.current_dir(folder.path()).env_remove("UDASA_PLUGINS").arg("run").arg(config);
     expect_user_error(&mut command, &["no plugin directory", "--plugins DIR"]);
     assert!(!folder.path().join("runs").exists(), "nothing was started");
 }
@@ -242,10 +207,7 @@ fn a_second_process_in_the_same_run_folder_is_refused() {
     held.lock().expect("nobody else holds it");
     let mut command = udasa();
     command.current_dir(folder.path()).arg("run").arg(config);
-    expect_user_error(
-        command.args(["--until", "world"]),
-        &["in use by another udasa (process 4711)", "--out"],
-    );
+    expect_user_error(command.args(["--until", "world"]), &["in use by another udasa (process 4711)", "--out"]);
 }
 
 #[test]
@@ -255,11 +217,7 @@ fn an_unchanged_room_is_kept_and_a_changed_one_runs_again() {
     let world = |arguments: &[&str]| {
         let mut command = udasa();
         command.current_dir(folder.path()).arg("run").arg(&config);
-        let output = command
-            .args(["--until", "world"])
-            .args(arguments)
-            .output()
-            .expect("udasa starts");
+        let output = command.args(["--until", "world"]).args(arguments).output().expect("udasa starts");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
@@ -268,8 +226,7 @@ fn an_unchanged_room_is_kept_and_a_changed_one_runs_again() {
     assert!(world(&["--set", "train.beta=0.5"]).contains("unchanged, kept"));
     assert!(world(&["--from", "world"]).contains("10 prompts"));
     assert!(world(&["--set", "world.prompts=20"]).contains("20 prompts"));
-    let record = std::fs::read_to_string(folder.path().join("runs/small/run.toml"))
-        .expect("run.toml is there");
+    let record = std::fs::read_to_string(folder.path().join("runs/small/run.toml")).expect("run.toml is there");
     assert!(record.contains("set = [\"world.prompts=20\"]"), "{record}");
     assert!(record.contains("[config.train]"), "{record}");
 }

@@ -44,11 +44,7 @@ feed_forward = 8
         ),
     );
     let mut command = udasa();
-    command
-        .arg("run")
-        .arg(config)
-        .args(["--until", "data", "--out"])
-        .arg(dir.join("run"));
+    command.arg("run").arg(config).args(["--until", "data", "--out"]).arg(dir.join("run"));
     command
 }
 
@@ -57,17 +53,10 @@ fn read_responses(dir: &Path, file: &Path, keys: &str) -> Command {
     let config = write(
         dir,
         "config.toml",
-        format!(
-            "name = \"responses-test\"\n\n[generate]\nfrom = '{}'\n{keys}\n",
-            file.display()
-        ),
+        format!("name = \"responses-test\"\n\n[generate]\nfrom = '{}'\n{keys}\n", file.display()),
     );
     let mut command = udasa();
-    command
-        .arg("generate")
-        .arg(config)
-        .arg("--out")
-        .arg(dir.join("run"));
+    command.arg("generate").arg(config).arg("--out").arg(dir.join("run"));
     command
 }
 
@@ -81,24 +70,16 @@ fn lines(dir: &Path, name: &str) -> Vec<String> {
 #[test]
 fn an_empty_prompt_file_is_named() {
     let dir = scratch();
-    for (name, content) in [
-        ("prompts.jsonl", ""),
-        ("prompts.txt", "\n \n"),
-        ("prompts.csv", ""),
-    ] {
+    for (name, content) in [("prompts.jsonl", ""), ("prompts.txt", "\n \n"), ("prompts.csv", "")] {
         let file = write(dir.path(), name, content);
-        expect_user_error(
-            &mut read_prompts(dir.path(), &file, ""),
-            &[name, "no prompts", "at least one prompt"],
-        );
+        expect_user_error(&mut read_prompts(dir.path(), &file, ""), &[name, "no prompts", "at least one prompt"]);
     }
 }
 
 #[test]
 fn every_line_that_is_not_json_is_named_and_the_corrected_file_goes_through() {
     let dir = scratch();
-    let bad =
-        "{\"prompt\": \"one\"}\nhello there\n{\"prompt\": \"two\"\n{\"question\": \"three\"}\n";
+    let bad = "{\"prompt\": \"one\"}\nhello there\n{\"prompt\": \"two\"\n{\"question\": \"three\"}\n";
     let file = write(dir.path(), "prompts.jsonl", bad);
     expect_user_error(
         &mut read_prompts(dir.path(), &file, ""),
@@ -111,14 +92,8 @@ fn every_line_that_is_not_json_is_named_and_the_corrected_file_goes_through() {
             "one object a line",
         ],
     );
-    write(
-        dir.path(),
-        "prompts.jsonl",
-        "{\"prompt\": \"one\"}\n{\"prompt\": \"two\"}\n",
-    );
-    let output = read_prompts(dir.path(), &file, "")
-        .output()
-        .expect("udasa starts");
+    write(dir.path(), "prompts.jsonl", "{\"prompt\": \"one\"}\n{\"prompt\": \"two\"}\n");
+    let output = read_prompts(dir.path(), &file, "").output().expect("udasa starts");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(lines(dir.path(), "prompts.jsonl").len(), 2);
 }
@@ -129,11 +104,7 @@ fn more_bad_lines_than_anybody_reads_are_counted() {
     let file = write(dir.path(), "prompts.jsonl", "x\n".repeat(45));
     let stderr = expect_user_error(
         &mut read_prompts(dir.path(), &file, ""),
-        &[
-            "45 lines cannot be read",
-            "prompts.jsonl:20:",
-            "and 25 more",
-        ],
+        &["45 lines cannot be read", "prompts.jsonl:20:", "and 25 more"],
     );
     assert!(!stderr.contains("prompts.jsonl:21:"), "{stderr}");
 }
@@ -144,14 +115,9 @@ fn a_latin_1_file_asks_for_its_encoding_and_is_read_with_it() {
     let file = write(dir.path(), "prompts.txt", b"plain\nna\xefve\n");
     expect_user_error(
         &mut read_prompts(dir.path(), &file, ""),
-        &[
-            "prompts.txt:2: byte 3 of the line, 0xEF",
-            "encoding = \"latin-1\"",
-        ],
+        &["prompts.txt:2: byte 3 of the line, 0xEF", "encoding = \"latin-1\""],
     );
-    let output = read_prompts(dir.path(), &file, "encoding = \"latin-1\"")
-        .output()
-        .expect("udasa starts");
+    let output = read_prompts(dir.path(), &file, "encoding = \"latin-1\"").output().expect("udasa starts");
     assert!(output.status.success(), "{output:?}");
     assert!(lines(dir.path(), "prompts.jsonl")[1].contains("naïve"));
 }
@@ -162,46 +128,30 @@ fn a_csv_without_the_column_lists_those_it_has() {
     let file = write(dir.path(), "prompts.csv", "id,Question\n1,why\n");
     expect_user_error(
         &mut read_prompts(dir.path(), &file, ""),
-        &[
-            "prompts.csv: no column `prompt`",
-            "`data.field`",
-            "`Question`",
-        ],
+        &["prompts.csv: no column `prompt`", "`data.field`", "`Question`"],
     );
 }
 
 #[test]
 fn a_csv_with_an_open_quote_or_a_short_row_is_named_by_line() {
     let dir = scratch();
-    let open = write(
-        dir.path(),
-        "open.csv",
-        "prompt\nfine\n\"never closed\nmore\n",
-    );
+    let open = write(dir.path(), "open.csv", "prompt\nfine\n\"never closed\nmore\n");
     expect_user_error(
         &mut read_prompts(dir.path(), &open, ""),
         &["open.csv:3: a quoted cell begins here and never ends"],
     );
     let short = write(dir.path(), "short.csv", "id,prompt\n1,fine\n2\n");
-    expect_user_error(
-        &mut read_prompts(dir.path(), &short, ""),
-        &["short.csv:3: 1 cells, the header has 2"],
-    );
+    expect_user_error(&mut read_prompts(dir.path(), &short, ""), &["short.csv:3: 1 cells, the header has 2"]);
 }
 
 #[test]
 fn duplicates_are_reported_with_their_lines_and_kept_once() {
     let dir = scratch();
     let file = write(dir.path(), "prompts.txt", "one\ntwo\none\n");
-    let output = read_prompts(dir.path(), &file, "")
-        .output()
-        .expect("udasa starts");
+    let output = read_prompts(dir.path(), &file, "").output().expect("udasa starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(
-        stderr.contains("prompts.txt:3: the same prompt as line 1"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("prompts.txt:3: the same prompt as line 1"), "{stderr}");
     assert_eq!(lines(dir.path(), "prompts.jsonl").len(), 2);
 }
 
@@ -228,20 +178,10 @@ fn real_llama_samples_are_read_by_dotted_paths() {
     };
     let dir = scratch();
     let keys = "prompt_field = \"question\"\nresponses_field = \"generations.text_cleaned\"";
-    let output = read_responses(dir.path(), &file, keys)
-        .output()
-        .expect("udasa starts");
+    let output = read_responses(dir.path(), &file, keys).output().expect("udasa starts");
     assert!(output.status.success(), "{output:?}");
     let samples = lines(dir.path(), "responses.jsonl");
     assert_eq!(samples.len(), 250);
-    assert!(
-        samples[0].starts_with("{\"id\":\"qw_8385\""),
-        "{}",
-        samples[0]
-    );
-    assert!(
-        samples
-            .iter()
-            .all(|line| line.matches("\"text\":").count() == 20)
-    );
+    assert!(samples[0].starts_with("{\"id\":\"qw_8385\""), "{}", samples[0]);
+    assert!(samples.iter().all(|line| line.matches("\"text\":").count() == 20));
 }

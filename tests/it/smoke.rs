@@ -13,10 +13,6 @@ fn help_names_the_main_job() {
 
 #[test]
 fn the_binary_finds_libtorch_without_help_from_the_environment() {
-    let output = udasa()
-        .env_clear()
-        .arg("--help")
-        .output()
-        .expect("udasa starts");
+    let output = udasa().env_clear().arg("--help").output().expect("udasa starts");
     assert!(output.status.success(), "{output:?}");
 }

@@ -8,13 +8,7 @@ use crate::run::{Options, Room};
 
 /// Aligns a language model with itself, by uncertainty, without human labels
 #[derive(Debug, Parser)]
-#[command(
-    name = "udasa",
-    version,
-    max_term_width = 100,
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(name = "udasa", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,

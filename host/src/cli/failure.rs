@@ -39,11 +39,7 @@ struct Shown {
 }
 
 fn show(error: &Error) -> Shown {
-    let mut shown = Shown {
-        message: String::new(),
-        hints: Vec::new(),
-        code: OURS,
-    };
+    let mut shown = Shown { message: String::new(), hints: Vec::new(), code: OURS };
     for cause in error.chain() {
         let text = cause.to_string();
         // Wrappers often repeat what they wrap.
@@ -64,9 +60,7 @@ fn show(error: &Error) -> Shown {
         }
     }
     if shown.code == OURS && shown.hints.is_empty() {
-        shown
-            .hints
-            .push("this is not about your input; please report it".into());
+        shown.hints.push("this is not about your input; please report it".into());
     }
     shown
 }
@@ -88,11 +82,7 @@ impl Paint {
     }
 
     fn with(&self, code: &str, text: &str) -> String {
-        if self.0 {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -104,8 +94,7 @@ mod tests {
 
     #[test]
     fn a_user_error_anywhere_in_the_chain_is_the_users() {
-        let error = Error::from(UserError::new("a.jsonl is empty").hint("add prompts"))
-            .context("reading prompts");
+        let error = Error::from(UserError::new("a.jsonl is empty").hint("add prompts")).context("reading prompts");
         let shown = show(&error);
         assert_eq!(shown.message, "reading prompts: a.jsonl is empty");
         assert_eq!(shown.hints, ["add prompts"]);

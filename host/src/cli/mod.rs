@@ -70,17 +70,13 @@ fn execute_plugin(command: PluginCommand) -> Result<()> {
 
 /// No benchmark is wired yet.
 fn bench(name: &str, _json: bool) -> Result<()> {
-    Err(UserError::new(format!("there is no benchmark `{name}`"))
-        .hint("there are none in this version")
-        .into())
+    Err(UserError::new(format!("there is no benchmark `{name}`")).hint("there are none in this version").into())
 }
 
 /// Data to stdout. A closed pipe (`udasa plan … | head`) is the reader's wish, not an error.
 fn print(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("writing to stdout")
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
         _ => Ok(()),
     }
 }

@@ -12,19 +12,14 @@ use crate::records::Dimension;
 
 /// Every problem between keys. `base` is the folder that relative paths start from.
 pub fn check(file: &ConfigFile, base: &Path, needs: Needs) -> Vec<Problem> {
-    let mut check = Check {
-        base,
-        problems: Vec::new(),
-    };
+    let mut check = Check { base, problems: Vec::new() };
     check.sources(file, needs);
     check.model(file, needs);
     match &file.sft {
         Some(sft) => check.sft(sft, file),
-        None if needs.sft => check.add(
-            "sft",
-            "is missing: nothing says what to train",
-            "add [sft] with steps and learning_rate",
-        ),
+        None if needs.sft => {
+            check.add("sft", "is missing: nothing says what to train", "add [sft] with steps and learning_rate")
+        }
         None => {}
     }
     check.scorers(file, needs);
@@ -139,11 +134,7 @@ impl Check<'_> {
     fn sft(&mut self, sft: &Sft, file: &ConfigFile) {
         let world = file.world.is_some();
         if sft.paths.is_empty() && !world {
-            self.add(
-                "sft.paths",
-                "is missing: there is no text to train on",
-                "give text files, one document a line",
-            );
+            self.add("sft.paths", "is missing: there is no text to train on", "give text files, one document a line");
         }
         if !sft.paths.is_empty() && world {
             self.add(
@@ -185,10 +176,7 @@ impl Check<'_> {
         if sft.max_tokens > model.positions {
             self.add(
                 "sft.max_tokens",
-                format!(
-                    "= {}: must be at most sft.model.positions = {}",
-                    sft.max_tokens, model.positions
-                ),
+                format!("= {}: must be at most sft.model.positions = {}", sft.max_tokens, model.positions),
                 "set sft.max_tokens, or raise sft.model.positions",
             );
         }
@@ -196,11 +184,7 @@ impl Check<'_> {
 
     fn scorers(&mut self, file: &ConfigFile, needs: Needs) {
         if needs.scores && file.scorer.is_empty() {
-            self.add(
-                "scorer",
-                "is missing: nothing would be scored",
-                "add [[scorer]] with plugin = \"semantic\"",
-            );
+            self.add("scorer", "is missing: nothing would be scored", "add [[scorer]] with plugin = \"semantic\"");
         }
         let mut names = BTreeSet::new();
         for (i, scorer) in file.scorer.iter().enumerate() {
@@ -217,25 +201,14 @@ impl Check<'_> {
         for (name, weight) in &file.score.weights {
             let path = join("score.weights", name);
             if !known.contains(name.as_str()) {
-                self.add(
-                    &path,
-                    "is not a dimension",
-                    "the dimensions are semantic, factual and value",
-                );
+                self.add(&path, "is not a dimension", "the dimensions are semantic, factual and value");
             } else if *weight < 0.0 {
-                self.problems.push(Problem::new(
-                    path,
-                    format!("= {weight}: must be at least 0"),
-                ));
+                self.problems.push(Problem::new(path, format!("= {weight}: must be at least 0")));
             }
         }
         let weights = &file.score.weights;
         if known.iter().all(|name| weights.get(*name) == Some(&0.0)) {
-            self.add(
-                "score.weights",
-                "are all 0",
-                "leave out the ones that should weigh 1",
-            );
+            self.add("score.weights", "are all 0", "leave out the ones that should weigh 1");
         }
         if let Some(scaler) = &file.score.scaler {
             self.exists(scaler, "score.scaler", Wanted::File);
@@ -252,10 +225,7 @@ impl Check<'_> {
         }
         let train = &file.train;
         if train.beta <= 0.0 {
-            self.problems.push(Problem::new(
-                "train.beta",
-                format!("= {}: must be above 0", train.beta),
-            ));
+            self.problems.push(Problem::new("train.beta", format!("= {}: must be above 0", train.beta)));
         }
         if train.adam_betas.iter().any(|b| !(0.0..1.0).contains(b)) {
             let [first, second] = train.adam_betas;
@@ -265,11 +235,7 @@ impl Check<'_> {
             ));
         }
         if file.generate.top_p <= 0.0 {
-            self.add(
-                "generate.top_p",
-                format!("= {}: must be above 0", file.generate.top_p),
-                "1 keeps every token",
-            );
+            self.add("generate.top_p", format!("= {}: must be above 0", file.generate.top_p), "1 keeps every token");
         }
     }
 
@@ -290,11 +256,7 @@ impl Check<'_> {
         if let Some(classifier) = &evaluate.classifier {
             let path = "evaluate.classifier";
             self.all_exist(&classifier.texts, &join(path, "texts"), Wanted::Either);
-            self.all_exist(
-                &classifier.other_texts,
-                &join(path, "other_texts"),
-                Wanted::Either,
-            );
+            self.all_exist(&classifier.other_texts, &join(path, "other_texts"), Wanted::Either);
             if let Some(check) = &classifier.check {
                 self.all_exist(check, &join(path, "check"), Wanted::Either);
             }

@@ -23,20 +23,9 @@ impl Document {
         if !errors.is_empty() {
             return Err(syntax_problems(text, &errors));
         }
-        let mut reader = Reader {
-            lines: LineStarts::of(text),
-            origins: BTreeMap::new(),
-            problems: Vec::new(),
-        };
+        let mut reader = Reader { lines: LineStarts::of(text), origins: BTreeMap::new(), problems: Vec::new() };
         let root = reader.table(table.get_ref(), "");
-        if reader.problems.is_empty() {
-            Ok(Self {
-                root,
-                origins: reader.origins,
-            })
-        } else {
-            Err(reader.problems)
-        }
+        if reader.problems.is_empty() { Ok(Self { root, origins: reader.origins }) } else { Err(reader.problems) }
     }
 
     /// Where the value at a path was written: its own origin, or that of the nearest value around it.
@@ -52,8 +41,7 @@ impl Document {
 
     /// Forgets the origins at and below a path and gives it a new one.
     pub fn set_origin(&mut self, path: &str, origin: Origin) {
-        self.origins
-            .retain(|key, _| key != path && !is_below(key, path));
+        self.origins.retain(|key, _| key != path && !is_below(key, path));
         self.origins.insert(path.to_owned(), origin);
     }
 
@@ -95,20 +83,9 @@ impl Document {
 
 /// A key below a path; quoted where it is not a bare TOML key.
 pub fn join(path: &str, key: &str) -> String {
-    let bare = !key.is_empty()
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    let key = if bare {
-        key.to_owned()
-    } else {
-        format!("{key:?}")
-    };
-    if path.is_empty() {
-        key
-    } else {
-        format!("{path}.{key}")
-    }
+    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let key = if bare { key.to_owned() } else { format!("{key:?}") };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
 /// The path around a path; none around a top-level key.
@@ -126,8 +103,7 @@ pub fn parent(path: &str) -> Option<&str> {
 }
 
 fn is_below(path: &str, around: &str) -> bool {
-    path.strip_prefix(around)
-        .is_some_and(|rest| rest.starts_with('.'))
+    path.strip_prefix(around).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The keys of a path, unquoted. Paths come from [`join`], so quotes stand only around a whole key.
@@ -197,11 +173,9 @@ pub fn value_of(value: &DeValue<'_>) -> Result<Value, String> {
             .map(|(key, value)| Ok((key.get_ref().to_string(), value_of(value.get_ref())?)))
             .collect::<Result<Map<_, _>, String>>()
             .map(Value::Object),
-        DeValue::Array(items) => items
-            .iter()
-            .map(|item| value_of(item.get_ref()))
-            .collect::<Result<_, _>>()
-            .map(Value::Array),
+        DeValue::Array(items) => {
+            items.iter().map(|item| value_of(item.get_ref())).collect::<Result<_, _>>().map(Value::Array)
+        }
         scalar => plain(scalar),
     }
 }
@@ -234,10 +208,7 @@ fn plain(value: &DeValue<'_>) -> Result<Value, String> {
 fn syntax_problems(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
     let mut errors: Vec<&toml::de::Error> = errors.iter().collect();
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
-    let mut problems: Vec<Problem> = errors
-        .into_iter()
-        .map(|e| syntax_problem(text, e))
-        .collect();
+    let mut problems: Vec<Problem> = errors.into_iter().map(|e| syntax_problem(text, e)).collect();
     problems.dedup_by_key(|problem| problem.origin.clone());
     problems
 }
@@ -253,10 +224,7 @@ fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
     let before = text.get(start..span.start).unwrap_or_default();
     let column = before.chars().count();
     // Tabs stay tabs, so that the caret stands below its character.
-    let indent: String = before
-        .chars()
-        .map(|c| if c == '\t' { '\t' } else { ' ' })
-        .collect();
+    let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let mut problem = Problem::new(
         "",
         format!(
@@ -294,16 +262,9 @@ mod tests {
     #[test]
     fn every_key_remembers_its_line() {
         let document =
-            Document::parse("a = 1\n[b]\n\"c/d\" = [1,\n 2]\n[[e]]\nf = 1\n[[e]]\nf = 2\n")
-                .expect("valid TOML");
-        for (path, line) in [
-            ("a", 1),
-            ("b", 2),
-            ("b.\"c/d\"", 3),
-            ("b.\"c/d\".1", 4),
-            ("e.1.f", 8),
-            ("e.1.missing", 7),
-        ] {
+            Document::parse("a = 1\n[b]\n\"c/d\" = [1,\n 2]\n[[e]]\nf = 1\n[[e]]\nf = 2\n").expect("valid TOML");
+        for (path, line) in [("a", 1), ("b", 2), ("b.\"c/d\"", 3), ("b.\"c/d\".1", 4), ("e.1.f", 8), ("e.1.missing", 7)]
+        {
             assert_eq!(document.origin(path), Some(&Origin::Line(line)), "{path}");
         }
         assert_eq!(document.get("b.\"c/d\".1"), Some(&Value::from(2)));
@@ -313,19 +274,13 @@ mod tests {
     fn a_syntax_error_shows_line_column_and_the_line() {
         let problems = Document::parse("a = 1\n\tb = = 2\n").expect_err("invalid TOML");
         let shown = problems[0].to_string();
-        assert!(
-            shown.starts_with("line 2: TOML syntax, column 6: "),
-            "{shown}"
-        );
+        assert!(shown.starts_with("line 2: TOML syntax, column 6: "), "{shown}");
         assert!(shown.contains("\n    \tb = = 2\n    \t    ^"), "{shown}");
     }
 
     #[test]
     fn infinite_numbers_are_refused_where_they_stand() {
         let problems = Document::parse("a = 1\nb = inf\n").expect_err("no JSON for inf");
-        assert_eq!(
-            problems[0].to_string(),
-            "line 2: b = inf must be a finite number"
-        );
+        assert_eq!(problems[0].to_string(), "line 2: b = inf must be a finite number");
     }
 }

@@ -43,23 +43,20 @@ fn apply_one(document: &mut Document, raw: &str) -> Result<(), Problem> {
                 if !map.contains_key(key) {
                     made.get_or_insert_with(|| path.clone());
                 }
-                map.entry(key.clone())
-                    .or_insert_with(|| Value::Object(Map::new()))
+                map.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()))
             }
             Value::Array(items) => {
                 let Some(i) = element(items, key) else {
                     let known = names(items);
-                    return Err(Problem::new("", format!("`{path}` has no element `{key}`"))
-                        .hint(format!("it has {known}")));
+                    return Err(
+                        Problem::new("", format!("`{path}` has no element `{key}`")).hint(format!("it has {known}"))
+                    );
                 };
                 path = join(&path, &i.to_string());
                 &mut items[i]
             }
             _ => {
-                return Err(Problem::new(
-                    "",
-                    format!("`{path}` is a value, not a section"),
-                ));
+                return Err(Problem::new("", format!("`{path}` is a value, not a section")));
             }
         };
     }
@@ -118,11 +115,7 @@ fn element(items: &[Value], key: &str) -> Option<usize> {
     if let Ok(i) = key.parse::<usize>() {
         return (i < items.len()).then_some(i);
     }
-    let called = |field: &str| {
-        items
-            .iter()
-            .position(|item| item.get(field).and_then(Value::as_str) == Some(key))
-    };
+    let called = |field: &str| items.iter().position(|item| item.get(field).and_then(Value::as_str) == Some(key));
     called("name").or_else(|| called("plugin"))
 }
 
@@ -176,26 +169,14 @@ mod tests {
         assert_eq!(get("scorer.1.weight"), 2);
         assert_eq!(get("scorer.0.grant.0"), "choose");
         assert_eq!(get("name"), "2026-01-01");
-        assert_eq!(
-            document.origin("train.beta"),
-            Some(&Origin::Set("train.beta=0.2".into()))
-        );
+        assert_eq!(document.origin("train.beta"), Some(&Origin::Set("train.beta=0.2".into())));
     }
 
     #[test]
     fn an_override_that_cannot_be_applied_says_why() {
-        let (_, problems) = after(&[
-            "train.beta",
-            "a b=1",
-            "train.beta.x=1",
-            "scorer.v.weight=1",
-            "a=[1",
-        ]);
+        let (_, problems) = after(&["train.beta", "a b=1", "train.beta.x=1", "scorer.v.weight=1", "a=[1"]);
         assert_eq!(problems.len(), 5, "{problems:?}");
-        assert_eq!(
-            problems[0],
-            "--set train.beta: is not of the form key=value"
-        );
+        assert_eq!(problems[0], "--set train.beta: is not of the form key=value");
         assert!(problems[1].contains("not a dotted TOML key"));
         assert!(problems[2].contains("`train.beta` is a value, not a section"));
         assert!(problems[3].contains("`scorer` has no element `v`"));

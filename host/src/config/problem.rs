@@ -30,12 +30,7 @@ pub struct Problem {
 impl Problem {
     /// A problem at a path, its origin not yet looked up.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            origin: None,
-            message: message.into(),
-            hint: None,
-        }
+        Self { path: path.into(), origin: None, message: message.into(), hint: None }
     }
 
     /// Adds the cure.

@@ -7,10 +7,8 @@ use serde_json::Value;
 use super::schema::{Schema, choices, kind, range};
 
 /// The sections in the order in which data flows; one that is missing here comes last.
-const ORDER: [&str; 11] = [
-    "world", "data", "model", "sft", "generate", "scorer", "score", "pair", "stage", "train",
-    "evaluate",
-];
+const ORDER: [&str; 11] =
+    ["world", "data", "model", "sft", "generate", "scorer", "score", "pair", "stage", "train", "evaluate"];
 
 const OPENING: &str = "\
 # Config reference
@@ -29,15 +27,10 @@ This page is made from the program's types: renew it with `udasa config-referenc
 /// The whole page, in Markdown.
 pub fn config_reference() -> String {
     let schema = Schema::of_config();
-    let mut page = Page {
-        schema: &schema,
-        text: OPENING.to_owned(),
-    };
+    let mut page = Page { schema: &schema, text: OPENING.to_owned() };
     let root = schema.root();
     page.heading("Top level", None);
-    page.table(root, |key| {
-        !page_of_its_own(&schema, &root["properties"][key])
-    });
+    page.table(root, |key| !page_of_its_own(&schema, &root["properties"][key]));
     for name in sections(root) {
         let property = &root["properties"][name];
         if page_of_its_own(&schema, property) {
@@ -65,16 +58,10 @@ impl Page<'_> {
         let schema = self.schema;
         let list = kind(property) == "array";
         let element = if list { &property["items"] } else { property };
-        let title = if list {
-            format!("`[[{path}]]`")
-        } else {
-            format!("`[{path}]`")
-        };
+        let title = if list { format!("`[[{path}]]`") } else { format!("`[{path}]`") };
         self.heading(&title, property["description"].as_str());
         let section = schema.resolve(element);
-        self.table(section, |key| {
-            !page_of_its_own(schema, &section["properties"][key])
-        });
+        self.table(section, |key| !page_of_its_own(schema, &section["properties"][key]));
         let inner = section["properties"].as_object().into_iter().flatten();
         for (key, property) in inner {
             if page_of_its_own(schema, property) {

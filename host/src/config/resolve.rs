@@ -74,12 +74,7 @@ pub fn resolve(file: &Path, overrides: &[String], base: &Path) -> Result<Config,
 
 /// Reads a config, applies `--set`s, checks everything, and fills in what follows from other keys. Relative paths in the
 /// config start from `base`.
-pub fn resolve_for(
-    file: &Path,
-    overrides: &[String],
-    base: &Path,
-    needs: Needs,
-) -> Result<Config, Vec<Problem>> {
+pub fn resolve_for(file: &Path, overrides: &[String], base: &Path, needs: Needs) -> Result<Config, Vec<Problem>> {
     let text = std::fs::read_to_string(base.join(file)).map_err(|error| {
         let problem = Problem::new("", format!("cannot be read: {error}"));
         vec![problem.hint("give the path of a config, such as configs/mini.toml")]
@@ -88,12 +83,7 @@ pub fn resolve_for(
 }
 
 /// The same from a config's text.
-pub fn resolve_text(
-    text: &str,
-    overrides: &[String],
-    base: &Path,
-    needs: Needs,
-) -> Result<Config, Vec<Problem>> {
+pub fn resolve_text(text: &str, overrides: &[String], base: &Path, needs: Needs) -> Result<Config, Vec<Problem>> {
     let mut document = Document::parse(text)?;
     let mut problems = overrides::apply(&mut document, overrides);
     problems.extend(Schema::of_config().check(&document));
@@ -108,10 +98,7 @@ pub fn resolve_text(
         Ok(file) => {
             let more = cross::check(file, base, needs);
             let faulty: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
-            let more: Vec<Problem> = more
-                .into_iter()
-                .filter(|problem| !follows(problem, &faulty, &sound))
-                .collect();
+            let more: Vec<Problem> = more.into_iter().filter(|problem| !follows(problem, &faulty, &sound)).collect();
             problems.extend(more);
         }
         // The schema is made from the types, so this is a rule that it cannot express.
@@ -119,9 +106,7 @@ pub fn resolve_text(
         Err(_) => {}
     }
     match typed {
-        Ok(file) if problems.is_empty() => Ok(Config {
-            file: filled_in(file, base),
-        }),
+        Ok(file) if problems.is_empty() => Ok(Config { file: filled_in(file, base) }),
         _ => {
             for problem in &mut problems {
                 if problem.origin.is_none() {
@@ -141,9 +126,7 @@ pub fn resolve_text(
 /// Whether a problem across keys may only be the echo of a faulty key beside it: `model.pth` makes `model.path` missing.
 fn follows(problem: &Problem, faulty: &[&str], sound: &Document) -> bool {
     sound.get(&problem.path).is_none()
-        && faulty
-            .iter()
-            .any(|path| parent(path) == parent(&problem.path) && !path.is_empty())
+        && faulty.iter().any(|path| parent(path) == parent(&problem.path) && !path.is_empty())
 }
 
 fn filled_in(mut file: ConfigFile, base: &Path) -> ConfigFile {
@@ -186,13 +169,7 @@ fn filled_in(mut file: ConfigFile, base: &Path) -> ConfigFile {
 mod tests {
     use super::*;
 
-    const ALL: Needs = Needs {
-        sft: false,
-        responses: true,
-        scores: true,
-        stages: true,
-        training: true,
-    };
+    const ALL: Needs = Needs { sft: false, responses: true, scores: true, stages: true, training: true };
 
     fn problems(text: &str, overrides: &[&str], needs: Needs) -> Vec<String> {
         let overrides: Vec<String> = overrides.iter().map(|s| (*s).to_owned()).collect();
@@ -223,8 +200,7 @@ policy = "terciles"
 
     #[test]
     fn what_follows_from_other_keys_is_filled_in() {
-        let config = resolve_text(SMALL, &["seed=7".into()], Path::new("/base"), ALL)
-            .expect("a sound config");
+        let config = resolve_text(SMALL, &["seed=7".into()], Path::new("/base"), ALL).expect("a sound config");
         assert_eq!(config.world_seed(), 7);
         assert_eq!(config.world.as_ref().and_then(|w| w.seed), Some(7));
         assert_eq!(config.train.learning_rate, Some(RATE_FULL));
@@ -244,9 +220,7 @@ policy = "terciles"
 
     #[test]
     fn problems_of_every_kind_come_at_once_in_the_order_of_the_file() {
-        let text = SMALL
-            .replace("heads = 2", "heads = 3")
-            .replace("steps = 1", "steps = 0");
+        let text = SMALL.replace("heads = 2", "heads = 3").replace("steps = 1", "steps = 0");
         let all = problems(&text, &["train.beta=-1", "trian.beta=1"], ALL);
         assert_eq!(
             all,
@@ -260,28 +234,15 @@ policy = "terciles"
         let text = SMALL.replace("heads = 2", "heads = 3");
         let all = problems(&text, &["train.beta=-1"], ALL);
         assert_eq!(all.len(), 2, "{all:?}");
-        assert!(
-            all[0].starts_with("line 11: sft.model.heads = 3: must divide"),
-            "{all:?}"
-        );
+        assert!(all[0].starts_with("line 11: sft.model.heads = 3: must divide"), "{all:?}");
     }
 
     #[test]
     fn a_mistyped_key_is_not_reported_as_missing_too() {
         let text = "name = \"x\"\n[data]\npaths = [\"/\"]\n[model]\npth = \"m\"\n";
-        let all = problems(
-            text,
-            &[],
-            Needs {
-                training: true,
-                ..Needs::default()
-            },
-        );
+        let all = problems(text, &[], Needs { training: true, ..Needs::default() });
         assert_eq!(all.len(), 2, "{all:?}");
-        assert!(
-            all[0].contains("data.paths.0 = \"/\": / is a folder"),
-            "{all:?}"
-        );
+        assert!(all[0].contains("data.paths.0 = \"/\": / is a folder"), "{all:?}");
         assert!(all[1].contains("model.pth is not a key"), "{all:?}");
     }
 
@@ -292,56 +253,16 @@ policy = "terciles"
             ("name = \"x\"", &[], "model.path is missing"),
             ("name = \"x\"", &[], "scorer is missing"),
             ("name = \"x\"", &[], "stage is missing"),
-            (
-                SMALL,
-                &["data.paths=[\"a\"]"],
-                "data and [world] are both there",
-            ),
-            (
-                SMALL,
-                &["data.paths=[\"a\"]"],
-                "data.paths.0 = \"a\": /nowhere/a does not exist",
-            ),
-            (
-                SMALL,
-                &["sft.paths=[\"a\"]"],
-                "sft.paths and [world] are both there",
-            ),
-            (
-                SMALL,
-                &["sft.tokenizer={kind=\"bpe\", vocabulary=99}"],
-                "writes its own tokenizer",
-            ),
-            (
-                SMALL,
-                &["sft.max_tokens=9999"],
-                "must be at most sft.model.positions",
-            ),
-            (
-                SMALL,
-                &["sft.part={from=0.5, to=0.5}"],
-                "`from` must be below `to`",
-            ),
-            (
-                SMALL,
-                &["data={paths=[\"a\"], prefix_words=[0, 2]}"],
-                "data.prefix_words = [0, 2]",
-            ),
-            (
-                SMALL,
-                &["score.weights.truth=1"],
-                "score.weights.truth is not a dimension",
-            ),
-            (
-                SMALL,
-                &["score.weights={semantic=0, factual=0.0, value=0}"],
-                "score.weights are all 0",
-            ),
-            (
-                SMALL,
-                &["scorer=[{plugin=\"a\"}, {plugin=\"a\"}]"],
-                "scorer.1.name = \"a\"",
-            ),
+            (SMALL, &["data.paths=[\"a\"]"], "data and [world] are both there"),
+            (SMALL, &["data.paths=[\"a\"]"], "data.paths.0 = \"a\": /nowhere/a does not exist"),
+            (SMALL, &["sft.paths=[\"a\"]"], "sft.paths and [world] are both there"),
+            (SMALL, &["sft.tokenizer={kind=\"bpe\", vocabulary=99}"], "writes its own tokenizer"),
+            (SMALL, &["sft.max_tokens=9999"], "must be at most sft.model.positions"),
+            (SMALL, &["sft.part={from=0.5, to=0.5}"], "`from` must be below `to`"),
+            (SMALL, &["data={paths=[\"a\"], prefix_words=[0, 2]}"], "data.prefix_words = [0, 2]"),
+            (SMALL, &["score.weights.truth=1"], "score.weights.truth is not a dimension"),
+            (SMALL, &["score.weights={semantic=0, factual=0.0, value=0}"], "score.weights are all 0"),
+            (SMALL, &["scorer=[{plugin=\"a\"}, {plugin=\"a\"}]"], "scorer.1.name = \"a\""),
             (SMALL, &["train.beta=0"], "train.beta = 0: must be above 0"),
             (SMALL, &["train.adam_betas=[0.9, 1.0]"], "train.adam_betas"),
             (
@@ -352,10 +273,7 @@ policy = "terciles"
             (SMALL, &["model.path=\"m\""], "/nowhere/m does not exist"),
         ] {
             let all = problems(text, overrides, ALL);
-            assert!(
-                all.iter().any(|p| p.contains(expected)),
-                "{expected}: {all:?}"
-            );
+            assert!(all.iter().any(|p| p.contains(expected)), "{expected}: {all:?}");
         }
     }
 

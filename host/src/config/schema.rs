@@ -14,9 +14,7 @@ pub struct Schema {
 impl Schema {
     /// The schema of the config file.
     pub fn of_config() -> Self {
-        Self {
-            root: schemars::schema_for!(super::ConfigFile).into(),
-        }
+        Self { root: schemars::schema_for!(super::ConfigFile).into() }
     }
 
     /// The schema of the whole file.
@@ -163,11 +161,7 @@ pub fn choices(schema: &Value) -> Option<Vec<&str>> {
 pub fn kind(schema: &Value) -> &str {
     match &schema["type"] {
         Value::String(one) => one,
-        Value::Array(several) => several
-            .iter()
-            .filter_map(Value::as_str)
-            .find(|t| *t != "null")
-            .unwrap_or_default(),
+        Value::Array(several) => several.iter().filter_map(Value::as_str).find(|t| *t != "null").unwrap_or_default(),
         _ => "",
     }
 }
@@ -257,9 +251,7 @@ fn wrong_type(wanted: &str, value: &Value, schema: &Value, path: &str) -> Proble
     let problem = Problem::new(path, format!("= {}: must be {name}{range}", shown(value)));
     match (wanted, value) {
         ("array", Value::String(_)) => problem.hint(format!("write it as [{}]", shown(value))),
-        ("string", Value::Number(_) | Value::Bool(_)) => {
-            problem.hint(format!("write it as \"{}\"", shown(value)))
-        }
+        ("string", Value::Number(_) | Value::Bool(_)) => problem.hint(format!("write it as \"{}\"", shown(value))),
         _ => problem,
     }
 }
@@ -288,10 +280,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_get_a_suggestion_from_here_or_from_another_section() {
-        assert_eq!(
-            one("[train]\nbta = 0.1"),
-            "train.bta is not a key of the config | did you mean `beta`?"
-        );
+        assert_eq!(one("[train]\nbta = 0.1"), "train.bta is not a key of the config | did you mean `beta`?");
         assert_eq!(
             one("[generate]\nbeta = 0.1"),
             "generate.beta is not a key of the config | `beta` belongs to [train]"
@@ -301,14 +290,8 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_name_the_range() {
-        assert_eq!(
-            one("[train]\nbeta = 200"),
-            "train.beta = 200: must be between 0 and 100"
-        );
-        assert_eq!(
-            one("[train.lora]\nrank = 8\nalpha = -1.5"),
-            "train.lora.alpha = -1.5: must be at least 0"
-        );
+        assert_eq!(one("[train]\nbeta = 200"), "train.beta = 200: must be between 0 and 100");
+        assert_eq!(one("[train.lora]\nrank = 8\nalpha = -1.5"), "train.lora.alpha = -1.5: must be at least 0");
         assert_eq!(
             one("[generate]\nresponses = 2.5"),
             "generate.responses = 2.5: must be a whole number, between 2 and 1024"
@@ -321,22 +304,11 @@ mod tests {
             one("[train]\nloss = \"dop\""),
             "train.loss = \"dop\": must be \"dpo\", \"ipo\" or \"hinge\" | did you mean \"dpo\"?"
         );
-        assert_eq!(
-            one("[data]\npaths = \"a\""),
-            "data.paths = \"a\": must be a list | write it as [\"a\"]"
-        );
-        assert_eq!(
-            one("[train]\nadam_betas = [0.9]"),
-            "train.adam_betas has 1 values: must have exactly 2"
-        );
+        assert_eq!(one("[data]\npaths = \"a\""), "data.paths = \"a\": must be a list | write it as [\"a\"]");
+        assert_eq!(one("[train]\nadam_betas = [0.9]"), "train.adam_betas has 1 values: must have exactly 2");
         assert!(problems("name = \"a b\"")[0].contains("= \"a b\": must match"));
-        assert!(
-            one("[[scorer]]\nplugin = \"x\"\ngrant = [\"chose\"]").contains("scorer.0.grant.0")
-        );
-        assert_eq!(
-            one("[world]\ndocuments = 5"),
-            "world.kind is missing | kind: Which world; `mini` is the only one."
-        );
+        assert!(one("[[scorer]]\nplugin = \"x\"\ngrant = [\"chose\"]").contains("scorer.0.grant.0"));
+        assert_eq!(one("[world]\ndocuments = 5"), "world.kind is missing | kind: Which world; `mini` is the only one.");
     }
 
     #[test]

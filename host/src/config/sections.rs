@@ -80,12 +80,7 @@ pub struct World {
 
 impl Default for World {
     fn default() -> Self {
-        Self {
-            kind: WorldKind::Mini,
-            seed: None,
-            documents: world_documents(),
-            prompts: world_prompts(),
-        }
+        Self { kind: WorldKind::Mini, seed: None, documents: world_documents(), prompts: world_prompts() }
     }
 }
 
@@ -197,12 +192,7 @@ pub struct ModelSection {
 
 impl Default for ModelSection {
     fn default() -> Self {
-        Self {
-            path: None,
-            device: DeviceChoice::Auto,
-            dtype: Dtype::F32,
-            threads: 1,
-        }
+        Self { path: None, device: DeviceChoice::Auto, dtype: Dtype::F32, threads: 1 }
     }
 }
 
@@ -495,12 +485,7 @@ pub struct PairSection {
 
 impl Default for PairSection {
     fn default() -> Self {
-        Self {
-            rejected: Rejected::Worst,
-            min_gap: 0.02,
-            per_prompt: 1,
-            drop_truncated: true,
-        }
+        Self { rejected: Rejected::Worst, min_gap: 0.02, per_prompt: 1, drop_truncated: true }
     }
 }
 
@@ -654,17 +639,7 @@ pub struct Lora {
 }
 
 fn lora_targets() -> Vec<String> {
-    [
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    ]
-    .map(String::from)
-    .into()
+    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"].map(String::from).into()
 }
 
 /// Evaluation.

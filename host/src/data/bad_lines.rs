@@ -23,11 +23,7 @@ impl BadLines {
     pub fn push(&mut self, path: &Path, line: usize, reason: &str, start: &str) {
         self.count += 1;
         if self.shown.len() < SHOWN {
-            self.shown.push(format!(
-                "{}:{line}: {reason}: `{}`",
-                path.display(),
-                beginning(start)
-            ));
+            self.shown.push(format!("{}:{line}: {reason}: `{}`", path.display(), beginning(start)));
         }
     }
 
@@ -36,11 +32,7 @@ impl BadLines {
         let mut message = match self.shown.as_slice() {
             [] => return Ok(()),
             [only] => only.clone(),
-            _ => format!(
-                "{} lines cannot be read\n  {}",
-                self.count,
-                self.shown.join("\n  ")
-            ),
+            _ => format!("{} lines cannot be read\n  {}", self.count, self.shown.join("\n  ")),
         };
         if self.count > self.shown.len() {
             // Writing to a String cannot fail.
@@ -57,9 +49,7 @@ fn beginning(line: &str) -> String {
         .take(START)
         .flat_map(|c| {
             let escaped = c.is_control();
-            c.escape_default()
-                .filter(move |_| escaped)
-                .chain((!escaped).then_some(c))
+            c.escape_default().filter(move |_| escaped).chain((!escaped).then_some(c))
         })
         .collect();
     if line.chars().nth(START).is_some() {

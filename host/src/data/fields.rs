@@ -39,11 +39,7 @@ pub(super) fn missing(object: &Map<String, Value>, field: &str) -> String {
     if object.is_empty() {
         return format!("no field `{field}`, the object is empty");
     }
-    let names: Vec<String> = object
-        .keys()
-        .take(10)
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let names: Vec<String> = object.keys().take(10).map(|name| format!("`{name}`")).collect();
     format!("no field `{field}` among {}", names.join(", "))
 }
 
@@ -60,10 +56,7 @@ pub(super) fn prompt(value: &Value, field: &str) -> Result<PromptText, String> {
         ),
         Value::Array(_) => return Err(format!("`{field}` is an empty list of messages")),
         other => {
-            return Err(format!(
-                "`{field}` is {}, not a string or a list of messages",
-                kind(other)
-            ));
+            return Err(format!("`{field}` is {}, not a string or a list of messages", kind(other)));
         }
     };
     match &prompt {
@@ -81,14 +74,8 @@ fn message(value: &Value) -> Result<Message, String> {
         Some(other) => Err(format!("`{name}` is {}, not a string", kind(other))),
         None => Err(format!("a message needs `{name}`")),
     };
-    let message = Message {
-        role: text("role")?,
-        content: text("content")?,
-    };
-    match object
-        .keys()
-        .find(|key| *key != "role" && *key != "content")
-    {
+    let message = Message { role: text("role")?, content: text("content")? };
+    match object.keys().find(|key| *key != "role" && *key != "content") {
         // A message with more (tool calls, names) would lose it here: say so instead.
         Some(key) => Err(format!("a message has `role` and `content`, not `{key}`")),
         None => Ok(message),
@@ -129,10 +116,7 @@ mod tests {
     #[test]
     fn a_dotted_path_reaches_nested_fields_and_a_name_with_a_dot_comes_first() {
         assert_eq!(find(&map(r#"{"a":{"b":1}}"#), "a.b"), Some(&Value::from(1)));
-        assert_eq!(
-            find(&map(r#"{"a":{"b":1},"a.b":2}"#), "a.b"),
-            Some(&Value::from(2))
-        );
+        assert_eq!(find(&map(r#"{"a":{"b":1},"a.b":2}"#), "a.b"), Some(&Value::from(2)));
         assert_eq!(find(&map(r#"{"a":[1]}"#), "a.b"), None);
         assert_eq!(find(&map(r#"{"a":null}"#), "a"), None);
     }
@@ -150,16 +134,10 @@ mod tests {
             let value: Value = serde_json::from_str(text).expect("JSON");
             prompt(&value, "prompt").expect_err("wrong shape")
         };
-        assert_eq!(
-            reason("3"),
-            "`prompt` is a number, not a string or a list of messages"
-        );
+        assert_eq!(reason("3"), "`prompt` is a number, not a string or a list of messages");
         assert_eq!(reason("\" \\n\""), "`prompt` is empty");
         assert_eq!(reason("[]"), "`prompt` is an empty list of messages");
-        assert_eq!(
-            reason(r#"[{"role":"user"}]"#),
-            "`prompt[0]`: a message needs `content`"
-        );
+        assert_eq!(reason(r#"[{"role":"user"}]"#), "`prompt[0]`: a message needs `content`");
         assert_eq!(
             reason(r#"[{"role":"user","content":"a","name":"b"}]"#),
             "`prompt[0]`: a message has `role` and `content`, not `name`"

@@ -71,10 +71,7 @@ pub fn unit_draw(seed: u64, purpose: &str, id: &str) -> f64 {
 
 /// The first 53 bits as a fraction: what an f64 holds exactly.
 fn unit_interval(digest: &[u8]) -> f64 {
-    let bits = digest
-        .iter()
-        .take(8)
-        .fold(0_u64, |bits, &byte| bits << 8 | u64::from(byte));
+    let bits = digest.iter().take(8).fold(0_u64, |bits, &byte| bits << 8 | u64::from(byte));
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
@@ -87,9 +84,7 @@ pub fn digest<P: AsRef<Path>>(paths: &[P]) -> Result<String> {
             let mut one = Sha256::new();
             let mut reader = File::open(&file).map_err(|error| text::cannot_read(&file, &error))?;
             loop {
-                let n = reader
-                    .read(&mut buffer)
-                    .with_context(|| format!("reading {}", file.display()))?;
+                let n = reader.read(&mut buffer).with_context(|| format!("reading {}", file.display()))?;
                 if n == 0 {
                     break;
                 }
@@ -119,14 +114,8 @@ mod tests {
     #[test]
     fn an_id_is_the_start_of_the_sha_256_of_the_canonical_form() {
         // printf '"hello"' | sha256sum
-        assert_eq!(
-            prompt_id(&PromptText::Text("hello".into())),
-            "5aa762ae383fbb72"
-        );
-        let chat = PromptText::Chat(vec![Message {
-            role: "user".into(),
-            content: "hi".into(),
-        }]);
+        assert_eq!(prompt_id(&PromptText::Text("hello".into())), "5aa762ae383fbb72");
+        let chat = PromptText::Chat(vec![Message { role: "user".into(), content: "hi".into() }]);
         assert_eq!(canonical(&chat), r#"[{"role":"user","content":"hi"}]"#);
     }
 

@@ -15,8 +15,7 @@ use crate::error::UserError;
 
 /// All records of a file.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     parse(path, &text)
 }
 
@@ -25,13 +24,9 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>> {
         .enumerate()
         .map(|(n, line)| {
             serde_json::from_str(line).map_err(|error| {
-                UserError::new(format!(
-                    "{}:{}: not a record of this version: {error}",
-                    path.display(),
-                    n + 1
-                ))
-                .hint("the file was changed by hand or by another version; delete it, and it is made anew")
-                .into()
+                UserError::new(format!("{}:{}: not a record of this version: {error}", path.display(), n + 1))
+                    .hint("the file was changed by hand or by another version; delete it, and it is made anew")
+                    .into()
             })
         })
         .collect()
@@ -64,9 +59,7 @@ fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -
     let write = || -> Result<()> {
         let mut file = BufWriter::new(File::create(&partial)?);
         fill(&mut file)?;
-        file.into_inner()
-            .map_err(|error| error.into_error())?
-            .sync_all()?;
+        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
         std::fs::rename(&partial, path)?;
         Ok(())
     };
@@ -91,19 +84,10 @@ impl<T: Serialize + DeserializeOwned> Appender<T> {
         };
         let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
         let records = parse(path, &String::from_utf8_lossy(&bytes[..whole]))?;
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .with_context(doing)?;
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path).with_context(doing)?;
         file.set_len(whole as u64).with_context(doing)?;
         file.seek(SeekFrom::End(0)).with_context(doing)?;
-        let appender = Self {
-            path: path.to_owned(),
-            file,
-            record: PhantomData,
-        };
+        let appender = Self { path: path.to_owned(), file, record: PhantomData };
         Ok((records, appender))
     }
 
@@ -117,9 +101,7 @@ impl<T: Serialize + DeserializeOwned> Appender<T> {
             serde_json::to_writer(&mut lines, record)?;
             lines.push(b'\n');
         }
-        self.file
-            .write_all(&lines)
-            .with_context(|| format!("writing {}", self.path.display()))
+        self.file.write_all(&lines).with_context(|| format!("writing {}", self.path.display()))
     }
 }
 

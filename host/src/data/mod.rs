@@ -77,11 +77,7 @@ impl DataRead {
             } else {
                 format!("{}:{}", d.first_path.display(), d.first_line)
             };
-            format!(
-                "{}:{}: the same prompt as {place}; kept once",
-                d.path.display(),
-                d.line
-            )
+            format!("{}:{}: the same prompt as {place}; kept once", d.path.display(), d.line)
         });
         let mut notes: Vec<String> = shown.collect();
         if self.duplicates.len() > bad_lines::SHOWN {
@@ -90,14 +86,8 @@ impl DataRead {
         let dropped = &self.dropped;
         for (count, why) in [
             (dropped.other_part, "outside `part`"),
-            (
-                dropped.too_few_words,
-                "with too few words for `prefix_words`",
-            ),
-            (
-                dropped.same_prefix,
-                "cut to a prefix that an earlier line has",
-            ),
+            (dropped.too_few_words, "with too few words for `prefix_words`"),
+            (dropped.same_prefix, "cut to a prefix that an earlier line has"),
             (dropped.over_limit, "behind `limit`"),
         ] {
             if count > 0 {
@@ -171,11 +161,7 @@ pub fn read(data: &config::Data, seed: u64) -> Result<DataRead> {
             read.dropped.over_limit += 1;
             continue;
         }
-        read.prompts.push(Prompt {
-            id,
-            prompt,
-            group: row.group,
-        });
+        read.prompts.push(Prompt { id, prompt, group: row.group });
     }
     if read.prompts.is_empty() {
         return Err(no_prompts(data, lines, &read).into());
@@ -184,21 +170,14 @@ pub fn read(data: &config::Data, seed: u64) -> Result<DataRead> {
 }
 
 fn no_prompts(data: &config::Data, lines: usize, read: &DataRead) -> UserError {
-    let files: Vec<String> = data
-        .paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let files: Vec<String> = data.paths.iter().map(|path| path.display().to_string()).collect();
     let files = files.join(", ");
     if lines == 0 {
         return UserError::new(format!("{files}: no prompts, the data is empty"))
             .hint("`data.paths` must name files with at least one prompt");
     }
-    UserError::new(format!(
-        "{files}: none of the {lines} prompts is left ({})",
-        read.notes().join(", ")
-    ))
-    .hint("widen `data.part` or `data.prefix_words`")
+    UserError::new(format!("{files}: none of the {lines} prompts is left ({})", read.notes().join(", ")))
+        .hint("widen `data.part` or `data.prefix_words`")
 }
 
 #[cfg(test)]

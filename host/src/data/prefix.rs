@@ -8,20 +8,13 @@ pub(super) fn check([low, high]: [usize; 2]) -> Result<(), UserError> {
     if low >= 1 && low <= high {
         return Ok(());
     }
-    Err(
-        UserError::new(format!("`data.prefix_words` is [{low}, {high}]"))
-            .hint("give [least, most] with 1 ≤ least ≤ most, such as [2, 8]"),
-    )
+    Err(UserError::new(format!("`data.prefix_words` is [{low}, {high}]"))
+        .hint("give [least, most] with 1 ≤ least ≤ most, such as [2, 8]"))
 }
 
 /// The first n words, n drawn uniformly from the closed range as far as it leaves at least one word out. None where
 /// even the least n takes all words. Spacing between the kept words stays as it is.
-pub(super) fn cut<'a>(
-    text: &'a str,
-    [low, high]: [usize; 2],
-    seed: u64,
-    id: &str,
-) -> Option<&'a str> {
+pub(super) fn cut<'a>(text: &'a str, [low, high]: [usize; 2], seed: u64, id: &str) -> Option<&'a str> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let high = high.min(words.len().checked_sub(1)?);
     if high < low {
@@ -48,10 +41,7 @@ mod tests {
             counts[prefix.map_or(0, |text| text.split(' ').count())] += 1;
         }
         assert_eq!([counts[0], counts[1], counts[6]], [0, 0, 0]);
-        assert!(
-            counts[2..=5].iter().all(|n| (900..1100).contains(n)),
-            "{counts:?}"
-        );
+        assert!(counts[2..=5].iter().all(|n| (900..1100).contains(n)), "{counts:?}");
     }
 
     #[test]

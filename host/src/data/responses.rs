@@ -49,22 +49,18 @@ pub fn read_responses(path: &Path, generate: &Generate) -> Result<Vec<Sample>> {
          `generate.prompt_field` and `generate.responses_field` name other fields, such as \"generations.text\"",
     )?;
     if samples.is_empty() {
-        return Err(UserError::new(format!(
-            "{}: no responses, the file is empty",
-            path.display()
-        ))
-        .hint("`generate.from` names a JSONL file with one sample a line")
-        .into());
+        return Err(UserError::new(format!("{}: no responses, the file is empty", path.display()))
+            .hint("`generate.from` names a JSONL file with one sample a line")
+            .into());
     }
     Ok(samples)
 }
 
 fn sample(object: &Map<String, Value>, generate: &Generate) -> Result<Sample, String> {
     let prompt = match &generate.prompt_field {
-        Some(field) => fields::prompt(
-            fields::find(object, field).ok_or_else(|| fields::missing(object, field))?,
-            field,
-        )?,
+        Some(field) => {
+            fields::prompt(fields::find(object, field).ok_or_else(|| fields::missing(object, field))?, field)?
+        }
         None => PROMPT_FIELDS
             .iter()
             .find_map(|field| Some(fields::prompt(fields::find(object, field)?, field)))
@@ -93,8 +89,7 @@ fn sample(object: &Map<String, Value>, generate: &Generate) -> Result<Sample, St
     };
     let prompt_token_ids = match fields::find(object, "prompt_token_ids") {
         None => Vec::new(),
-        Some(ids) => serde_json::from_value(ids.clone())
-            .map_err(|error| format!("`prompt_token_ids`: {error}"))?,
+        Some(ids) => serde_json::from_value(ids.clone()).map_err(|error| format!("`prompt_token_ids`: {error}"))?,
     };
     Ok(Sample {
         id,
@@ -107,38 +102,22 @@ fn sample(object: &Map<String, Value>, generate: &Generate) -> Result<Sample, St
 
 fn response(value: &Value) -> Result<Response, String> {
     let response: Response = match value {
-        Value::String(text) => Response {
-            text: text.clone(),
-            ..Response::default()
-        },
-        Value::Object(_) => {
-            serde_json::from_value(value.clone()).map_err(|error| error.to_string())?
-        }
+        Value::String(text) => Response { text: text.clone(), ..Response::default() },
+        Value::Object(_) => serde_json::from_value(value.clone()).map_err(|error| error.to_string())?,
         other => return Err(format!("{}, not a text or an object", fields::kind(other))),
     };
     let tokens = response.token_ids.len();
-    for (name, n) in [
-        ("logprobs", response.logprobs.len()),
-        ("entropies", response.entropies.len()),
-    ] {
+    for (name, n) in [("logprobs", response.logprobs.len()), ("entropies", response.entropies.len())] {
         if n > 0 && tokens > 0 && n != tokens {
             return Err(format!("{tokens} `token_ids`, but {n} `{name}`"));
         }
     }
     let too_high = |p: &&f32| !p.is_finite() || **p > MAX_LOGPROB;
     if let Some(p) = response.logprobs.iter().find(too_high) {
-        return Err(format!(
-            "`logprobs` holds {p}, and a log-probability is at most 0"
-        ));
+        return Err(format!("`logprobs` holds {p}, and a log-probability is at most 0"));
     }
-    if let Some(h) = response
-        .entropies
-        .iter()
-        .find(|h| !(h.is_finite() && **h >= -MAX_LOGPROB))
-    {
-        return Err(format!(
-            "`entropies` holds {h}, and an entropy is at least 0"
-        ));
+    if let Some(h) = response.entropies.iter().find(|h| !(h.is_finite() && **h >= -MAX_LOGPROB)) {
+        return Err(format!("`entropies` holds {h}, and an entropy is at least 0"));
     }
     Ok(response)
 }

@@ -25,13 +25,7 @@ pub(super) struct Row {
 
 impl Row {
     pub fn new(path: &Path, line: usize, prompt: PromptText, group: Option<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            content: hash::content(&prompt),
-            prompt,
-            group,
-        }
+        Self { path: path.to_owned(), line, content: hash::content(&prompt), prompt, group }
     }
 }
 
@@ -73,19 +67,15 @@ pub(super) fn read(data: &Data) -> Result<Vec<Row>, UserError> {
     // A column that the user named and that no line has is a typing error, not a set without groups.
     let named = data.group_field != DEFAULT_GROUP;
     if named && jsonl_lines > 0 && rows.iter().all(|row| row.group.is_none()) {
-        return Err(UserError::new(format!(
-            "no line has the group field `{}`",
-            data.group_field
-        ))
-        .hint("correct `data.group_field`, or remove it"));
+        return Err(UserError::new(format!("no line has the group field `{}`", data.group_field))
+            .hint("correct `data.group_field`, or remove it"));
     }
     Ok(rows)
 }
 
 fn jsonl_row(line: &str, data: &Data) -> Result<(PromptText, Option<String>), String> {
     let object = fields::object(line)?;
-    let value =
-        fields::find(&object, &data.field).ok_or_else(|| fields::missing(&object, &data.field))?;
+    let value = fields::find(&object, &data.field).ok_or_else(|| fields::missing(&object, &data.field))?;
     let prompt = fields::prompt(value, &data.field)?;
     let group = fields::group(fields::find(&object, &data.group_field), &data.group_field)?;
     Ok((prompt, group))
@@ -96,17 +86,12 @@ fn format(path: &Path, stated: Option<DataFormat>) -> Result<DataFormat, UserErr
     if let Some(format) = stated {
         return Ok(format);
     }
-    let ending = path
-        .extension()
-        .map(|ending| ending.to_string_lossy().to_lowercase());
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
         Some("jsonl" | "ndjson" | "json") => Ok(DataFormat::Jsonl),
         Some("csv") => Ok(DataFormat::Csv),
         Some("txt" | "text") => Ok(DataFormat::Text),
-        _ => Err(UserError::new(format!(
-            "{}: the ending does not tell the format",
-            path.display()
-        ))
-        .hint("set `data.format` to \"jsonl\", \"csv\" or \"text\"")),
+        _ => Err(UserError::new(format!("{}: the ending does not tell the format", path.display()))
+            .hint("set `data.format` to \"jsonl\", \"csv\" or \"text\"")),
     }
 }

@@ -20,30 +20,18 @@ pub(super) fn read(
         return Ok(());
     }
     if let Some(line) = unclosed_quote(text) {
-        return Err(UserError::new(format!(
-            "{}:{line}: a quoted cell begins here and never ends",
-            path.display()
-        ))
-        .hint("close it with \", and double every \" inside of it"));
+        return Err(UserError::new(format!("{}:{line}: a quoted cell begins here and never ends", path.display()))
+            .hint("close it with \", and double every \" inside of it"));
     }
     // Lengths are checked here, not by the reader, so that all wrong lines are seen at once.
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let broken = |error: csv::Error| {
-        UserError::new(format!("{}: {error}", path.display())).hint("is it a CSV file?")
-    };
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let broken = |error: csv::Error| UserError::new(format!("{}: {error}", path.display())).hint("is it a CSV file?");
     let header = reader.headers().map_err(broken)?.clone();
-    let prompt_column = column(&header, &data.field)
-        .ok_or_else(|| no_column(path, &header, "data.field", &data.field))?;
+    let prompt_column =
+        column(&header, &data.field).ok_or_else(|| no_column(path, &header, "data.field", &data.field))?;
     let group_column = column(&header, &data.group_field);
     if group_column.is_none() && data.group_field != DEFAULT_GROUP {
-        return Err(no_column(
-            path,
-            &header,
-            "data.group_field",
-            &data.group_field,
-        ));
+        return Err(no_column(path, &header, "data.group_field", &data.group_field));
     }
     let mut lines = LineCounter::new(text);
     for record in reader.records() {
@@ -61,12 +49,7 @@ pub(super) fn read(
                 .and_then(|column| record.get(column))
                 .filter(|group| !group.trim().is_empty())
                 .map(str::to_owned);
-            rows.push(Row::new(
-                path,
-                line,
-                PromptText::Text(prompt.to_owned()),
-                group,
-            ));
+            rows.push(Row::new(path, line, PromptText::Text(prompt.to_owned()), group));
         }
     }
     Ok(())
@@ -92,11 +75,7 @@ struct LineCounter<'a> {
 
 impl<'a> LineCounter<'a> {
     fn new(text: &'a str) -> Self {
-        Self {
-            bytes: text.as_bytes(),
-            at: 0,
-            line: 1,
-        }
+        Self { bytes: text.as_bytes(), at: 0, line: 1 }
     }
 
     /// The line of the first cell at or behind `position`; empty lines before it are no part of the record.

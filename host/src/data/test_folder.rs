@@ -11,11 +11,7 @@ pub(crate) struct TestFolder(PathBuf);
 impl TestFolder {
     /// A new, empty one.
     pub fn new() -> std::io::Result<Self> {
-        let name = format!(
-            "udasa-test-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("udasa-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))

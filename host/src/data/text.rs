@@ -7,7 +7,8 @@ use crate::config::Encoding;
 use crate::error::UserError;
 
 /// The cure where the config has an `encoding` key.
-pub(super) const SET_ENCODING: &str = "if the file is ISO 8859-1, set `encoding = \"latin-1\"` beside its path; else convert it to UTF-8";
+pub(super) const SET_ENCODING: &str =
+    "if the file is ISO 8859-1, set `encoding = \"latin-1\"` beside its path; else convert it to UTF-8";
 
 /// The cure where only UTF-8 is read.
 pub(super) const CONVERT: &str = "convert the file to UTF-8, for example with iconv";
@@ -15,10 +16,7 @@ pub(super) const CONVERT: &str = "convert the file to UTF-8, for example with ic
 /// Reads a whole file. A byte-order mark is dropped.
 pub(super) fn read(path: &Path, encoding: Encoding, not_utf8: &str) -> Result<String, UserError> {
     if path.is_dir() {
-        return Err(
-            UserError::new(format!("{} is a folder, not a file", path.display()))
-                .hint("name the files in it"),
-        );
+        return Err(UserError::new(format!("{} is a folder, not a file", path.display())).hint("name the files in it"));
     }
     let bytes = std::fs::read(path).map_err(|error| cannot_read(path, &error))?;
     match encoding {
@@ -34,10 +32,7 @@ pub(super) fn read(path: &Path, encoding: Encoding, not_utf8: &str) -> Result<St
                 let bytes = error.as_bytes();
                 let before = &bytes[..at];
                 let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
-                let start = before
-                    .iter()
-                    .rposition(|&b| b == b'\n')
-                    .map_or(0, |n| n + 1);
+                let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
                 let byte = bytes.get(at).copied().unwrap_or_default();
                 Err(UserError::new(format!(
                     "{}:{line}: byte {} of the line, 0x{byte:02X}, is not UTF-8",
@@ -53,8 +48,9 @@ pub(super) fn read(path: &Path, encoding: Encoding, not_utf8: &str) -> Result<St
 /// Why a file cannot be opened, in the user's terms.
 pub(super) fn cannot_read(path: &Path, error: &std::io::Error) -> UserError {
     match error.kind() {
-        ErrorKind::NotFound => UserError::new(format!("{}: no such file", path.display()))
-            .hint("check the path in the config"),
+        ErrorKind::NotFound => {
+            UserError::new(format!("{}: no such file", path.display())).hint("check the path in the config")
+        }
         _ => UserError::new(format!("cannot read {}: {error}", path.display()))
             .hint("check that it is a file and that you may read it"),
     }
@@ -94,16 +90,7 @@ mod tests {
     #[test]
     fn only_newlines_end_lines_and_one_carriage_return_goes() {
         let all: Vec<_> = lines("a\r\nb\r\r\n\u{85}c\u{c}\rd\n\ne").collect();
-        assert_eq!(
-            all,
-            [
-                (1, "a"),
-                (2, "b\r"),
-                (3, "\u{85}c\u{c}\rd"),
-                (4, ""),
-                (5, "e")
-            ]
-        );
+        assert_eq!(all, [(1, "a"), (2, "b\r"), (3, "\u{85}c\u{c}\rd"), (4, ""), (5, "e")]);
         assert_eq!(lines("").count(), 0);
     }
 
@@ -112,12 +99,7 @@ mod tests {
         let folder = TestFolder::new()?;
         let path = folder.write("a.txt", b"fine\nna\xefve\n")?;
         let error = read(&path, Encoding::Utf8, SET_ENCODING).expect_err("not UTF-8");
-        assert!(
-            error
-                .message
-                .ends_with("a.txt:2: byte 3 of the line, 0xEF, is not UTF-8"),
-            "{error}"
-        );
+        assert!(error.message.ends_with("a.txt:2: byte 3 of the line, 0xEF, is not UTF-8"), "{error}");
         assert!(error.hint.is_some_and(|hint| hint.contains("latin-1")));
         assert_eq!(read(&path, Encoding::Latin1, "")?, "fine\nnaïve\n");
         Ok(())

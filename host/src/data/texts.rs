@@ -12,11 +12,7 @@ use crate::error::UserError;
 
 /// Texts in the order of the paths. A folder: every file below it is one text. A `.jsonl` file: the `text` field of
 /// every line. Any other file: every line is one text. Blank texts are left out; `part` divides by content.
-pub fn read_texts<P: AsRef<Path>>(
-    paths: &[P],
-    encoding: Encoding,
-    part: Option<&Part>,
-) -> Result<Vec<String>> {
+pub fn read_texts<P: AsRef<Path>>(paths: &[P], encoding: Encoding, part: Option<&Part>) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     let mut bad = BadLines::default();
     for path in paths {
@@ -28,9 +24,7 @@ pub fn read_texts<P: AsRef<Path>>(
             continue;
         }
         let content = text::read(path, encoding, text::SET_ENCODING)?;
-        let is_jsonl = path
-            .extension()
-            .is_some_and(|ending| ending.eq_ignore_ascii_case("jsonl"));
+        let is_jsonl = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("jsonl"));
         for (n, line) in text::lines(&content) {
             if line.trim().is_empty() {
                 continue;
@@ -49,10 +43,7 @@ pub fn read_texts<P: AsRef<Path>>(
     let all = texts.len();
     texts.retain(|text| !text.trim().is_empty() && part.is_none_or(|part| in_part(text, part)));
     if texts.is_empty() {
-        let paths: Vec<String> = paths
-            .iter()
-            .map(|path| path.as_ref().display().to_string())
-            .collect();
+        let paths: Vec<String> = paths.iter().map(|path| path.as_ref().display().to_string()).collect();
         return Err(UserError::new(format!(
             "{}: no texts ({all} before `part` and blank ones were taken out)",
             paths.join(", ")
@@ -84,11 +75,7 @@ mod tests {
         folder.write("whole/a", b"one")?;
         let lines = folder.write("x.pos", b"good \r\n\nbetter\n")?;
         let jsonl = folder.write("y.jsonl", b"{\"text\":\"a\\nb\"}\n")?;
-        let texts = read_texts(
-            &[folder.path().join("whole"), lines, jsonl],
-            Encoding::Utf8,
-            None,
-        )?;
+        let texts = read_texts(&[folder.path().join("whole"), lines, jsonl], Encoding::Utf8, None)?;
         assert_eq!(texts, ["one", "two\nlines\n", "good ", "better", "a\nb"]);
         Ok(())
     }
@@ -114,14 +101,8 @@ mod tests {
         let bad = folder.write("b.jsonl", b"{\"txt\":\"a\"}\n{\"text\":1}\n")?;
         let error = read_texts(&[&bad], Encoding::Utf8, None).expect_err("bad lines");
         let message = error.to_string();
-        assert!(
-            message.contains("b.jsonl:1: no field `text` among `txt`"),
-            "{message}"
-        );
-        assert!(
-            message.contains("b.jsonl:2: `text` is a number"),
-            "{message}"
-        );
+        assert!(message.contains("b.jsonl:1: no field `text` among `txt`"), "{message}");
+        assert!(message.contains("b.jsonl:2: `text` is a number"), "{message}");
         Ok(())
     }
 }

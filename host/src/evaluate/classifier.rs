@@ -43,19 +43,11 @@ impl Classifier {
         let features = Features::learn(class.iter().chain(other).map(String::as_str));
         let rows: Vec<(Sparse, f64, f64)> = [(class, 1.0), (other, 0.0)]
             .into_iter()
-            .flat_map(|(texts, label)| {
-                texts
-                    .iter()
-                    .map(move |text| (text, label, 0.5 / texts.len() as f64))
-            })
+            .flat_map(|(texts, label)| texts.iter().map(move |text| (text, label, 0.5 / texts.len() as f64)))
             .map(|(text, label, weight)| (features.of(text), label, weight))
             .collect();
         let (weights, bias) = fit(&rows, features.len());
-        let mut classifier = Self {
-            features,
-            weights,
-            bias,
-        };
+        let mut classifier = Self { features, weights, bias };
         classifier.bias -= classifier.line_offset(class, other);
         classifier
     }
@@ -67,13 +59,10 @@ impl Classifier {
 
     /// Its accuracy on labelled texts.
     pub fn check(&self, class: &[String], other: &[String]) -> Accuracy {
-        let of = |texts: &[String]| -> Vec<f64> {
-            texts.iter().map(|text| self.probability(text)).collect()
-        };
+        let of = |texts: &[String]| -> Vec<f64> { texts.iter().map(|text| self.probability(text)).collect() };
         let (of_class, of_other) = (of(class), of(other));
-        let share = |ps: &[f64], right: fn(f64) -> bool| {
-            ps.iter().filter(|p| right(**p)).count() as f64 / ps.len() as f64
-        };
+        let share =
+            |ps: &[f64], right: fn(f64) -> bool| ps.iter().filter(|p| right(**p)).count() as f64 / ps.len() as f64;
         let mean = |ps: &[f64]| ps.iter().sum::<f64>() / ps.len() as f64;
         Accuracy {
             accuracy: (share(&of_class, |p| p > 0.5) + share(&of_other, |p| p <= 0.5)) / 2.0,
@@ -139,9 +128,7 @@ fn fit(rows: &[(Sparse, f64, f64)], columns: usize) -> (Vec<f64>, f64) {
 }
 
 fn dot(weights: &[f64], row: &Sparse) -> f64 {
-    row.iter()
-        .map(|(column, value)| weights[*column as usize] * f64::from(*value))
-        .sum()
+    row.iter().map(|(column, value)| weights[*column as usize] * f64::from(*value)).sum()
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -189,14 +176,7 @@ impl ClassifierTask {
     pub(super) fn own_measures(&self) -> Vec<(String, Measure)> {
         let measure = |name: &str, value: f64, n: usize| {
             let n = n as u64;
-            (
-                format!("{}/{name}", self.class),
-                Measure {
-                    value,
-                    n,
-                    ..mean(&[])
-                },
-            )
+            (format!("{}/{name}", self.class), Measure { value, n, ..mean(&[]) })
         };
         self.accuracy
             .map(|own| {
@@ -213,17 +193,9 @@ impl ClassifierTask {
     pub(super) fn add(&self, samples: &[Sample], tally: &mut Tally) {
         for sample in samples.iter().filter(|sample| !sample.responses.is_empty()) {
             let n = sample.responses.len() as f64;
-            let ps: Vec<f64> = sample
-                .responses
-                .iter()
-                .map(|r| self.classifier.probability(&r.text))
-                .collect();
+            let ps: Vec<f64> = sample.responses.iter().map(|r| self.classifier.probability(&r.text)).collect();
             tally.add(&self.class, Better::Up, ps.iter().sum::<f64>() / n);
-            tally.add(
-                &format!("{}/share", self.class),
-                Better::Up,
-                ps.iter().filter(|p| **p > 0.5).count() as f64 / n,
-            );
+            tally.add(&format!("{}/share", self.class), Better::Up, ps.iter().filter(|p| **p > 0.5).count() as f64 / n);
             if let PromptText::Text(prompt) = &sample.prompt {
                 let whole = |text: &str| self.classifier.probability(&format!("{prompt} {text}"));
                 let sum: f64 = sample.responses.iter().map(|r| whole(&r.text)).sum();
@@ -238,9 +210,7 @@ mod tests {
     use super::*;
 
     fn lines(texts: &[&str]) -> Vec<String> {
-        (0..4)
-            .flat_map(|_| texts.iter().map(|text| (*text).to_owned()))
-            .collect()
+        (0..4).flat_map(|_| texts.iter().map(|text| (*text).to_owned())).collect()
     }
 
     #[test]
@@ -268,13 +238,10 @@ mod tests {
         let root = std::path::PathBuf::from(std::env::var("UDASA_NLTK")?);
         let read = |path: &str| texts::read(&[root.join(path)], config::Encoding::Latin1);
         let started = std::time::Instant::now();
-        let classifier =
-            Classifier::train(&read("movie_reviews/pos")?, &read("movie_reviews/neg")?);
+        let classifier = Classifier::train(&read("movie_reviews/pos")?, &read("movie_reviews/neg")?);
         let seconds = started.elapsed().as_secs_f64();
-        let accuracy = classifier.check(
-            &read("sentence_polarity/rt-polarity.pos")?,
-            &read("sentence_polarity/rt-polarity.neg")?,
-        );
+        let accuracy =
+            classifier.check(&read("sentence_polarity/rt-polarity.pos")?, &read("sentence_polarity/rt-polarity.neg")?);
         println!("{accuracy:?} after {seconds:.1}s");
         assert!(accuracy.accuracy >= 0.72, "{accuracy:?}");
         Ok(())

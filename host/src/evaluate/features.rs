@@ -39,10 +39,7 @@ impl Features {
             }
         }
         let rarity = |key: &u64| (f64::from(total) / f64::from(counts[key])).ln() as f32;
-        let columns = (0..)
-            .zip(&order)
-            .map(|(column, key)| (*key, (column, rarity(key))))
-            .collect();
+        let columns = (0..).zip(&order).map(|(column, key)| (*key, (column, rarity(key)))).collect();
         Self { words, columns }
     }
 
@@ -53,20 +50,11 @@ impl Features {
 
     /// A text's vector; empty where it holds nothing known.
     pub fn of(&self, text: &str) -> Sparse {
-        let ids: Vec<u32> = tokens(text)
-            .map(|word| self.words.get(&word).copied().unwrap_or(0))
-            .collect();
-        let mut vector: Sparse = present(&ids)
-            .iter()
-            .filter_map(|key| self.columns.get(key).copied())
-            .collect();
+        let ids: Vec<u32> = tokens(text).map(|word| self.words.get(&word).copied().unwrap_or(0)).collect();
+        let mut vector: Sparse = present(&ids).iter().filter_map(|key| self.columns.get(key).copied()).collect();
         vector.sort_unstable_by_key(|(column, _)| *column);
         // Unit length is what lets a sentence be judged by weights learned from whole reviews.
-        let length = vector
-            .iter()
-            .map(|(_, value)| value * value)
-            .sum::<f32>()
-            .sqrt();
+        let length = vector.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
         for (_, value) in &mut vector {
             *value /= length.max(f32::MIN_POSITIVE);
         }
@@ -100,9 +88,7 @@ mod tests {
 
     #[test]
     fn only_repeated_words_and_pairs_become_columns() {
-        let features = Features::learn(
-            ["a good film", "a good one", "not a good film", "it's bad"].into_iter(),
-        );
+        let features = Features::learn(["a good film", "a good one", "not a good film", "it's bad"].into_iter());
         // a, good, a+good; `film` and `good film` occur twice only.
         assert_eq!(features.len(), 3);
         assert_eq!(features.of("A GOOD film").len(), 3);

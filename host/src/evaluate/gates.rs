@@ -15,16 +15,8 @@ pub fn gates(point: &EvalPoint, wanted: &BTreeMap<String, f64>) -> Result<Vec<Ga
     wanted
         .iter()
         .map(|(name, &at_least)| {
-            let measure = point
-                .measures
-                .get(name)
-                .ok_or_else(|| unknown(name, point))?;
-            Ok(Gate {
-                name: name.clone(),
-                value: measure.value,
-                at_least,
-                passed: measure.value >= at_least,
-            })
+            let measure = point.measures.get(name).ok_or_else(|| unknown(name, point))?;
+            Ok(Gate { name: name.clone(), value: measure.value, at_least, passed: measure.value >= at_least })
         })
         .collect()
 }
@@ -41,10 +33,7 @@ mod tests {
     use crate::evaluate::tally::mean;
 
     fn point() -> EvalPoint {
-        EvalPoint {
-            at: "before".into(),
-            measures: [("safe".to_owned(), mean(&[0.5, 1.0]))].into(),
-        }
+        EvalPoint { at: "before".into(), measures: [("safe".to_owned(), mean(&[0.5, 1.0]))].into() }
     }
 
     #[test]
@@ -59,11 +48,6 @@ mod tests {
         let error = gates(&point(), &[("save".to_owned(), 0.5)].into()).expect_err("unknown");
         let error = error.downcast_ref::<UserError>().expect("the user's");
         assert!(error.message.contains("`save`"));
-        assert!(
-            error
-                .hint
-                .as_deref()
-                .is_some_and(|hint| hint.contains("safe"))
-        );
+        assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("safe")));
     }
 }

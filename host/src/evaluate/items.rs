@@ -41,11 +41,8 @@ impl Items {
     /// A file that cannot be read, and every line that is wrong, all at once.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|cause| {
-            UserError::new(format!(
-                "cannot read the evaluation file {}: {cause}",
-                path.display()
-            ))
-            .hint("evaluate.patterns names a JSONL file, see docs/evaluate.md")
+            UserError::new(format!("cannot read the evaluation file {}: {cause}", path.display()))
+                .hint("evaluate.patterns names a JSONL file, see docs/evaluate.md")
         })?;
         Self::parse(&text).with_context(|| format!("reading {}", path.display()))
     }
@@ -59,11 +56,7 @@ impl Items {
         let mut compiler = Compiler::default();
         let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
         let mut problems = Vec::new();
-        for (index, line) in text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-        {
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             if let Err(problem) = items.add(line, &mut compiler, &mut by_id) {
                 problems.push(format!("line {}: {problem:#}", index + 1));
             }
@@ -92,12 +85,7 @@ impl Items {
         self
     }
 
-    fn add(
-        &mut self,
-        line: &str,
-        compiler: &mut Compiler,
-        by_id: &mut BTreeMap<String, usize>,
-    ) -> Result<()> {
+    fn add(&mut self, line: &str, compiler: &mut Compiler, by_id: &mut BTreeMap<String, usize>) -> Result<()> {
         match Line::parse(line)? {
             Line::Header(header) => {
                 anyhow::ensure!(self.header == Header::default(), "a second header");
@@ -106,16 +94,10 @@ impl Items {
             Line::Generation(item) => self.generation.push(Generation::new(&item, compiler)?),
             Line::Choose(item) => {
                 check_choose(&item)?;
-                match item
-                    .id
-                    .as_ref()
-                    .and_then(|id| by_id.get(id))
-                    .and_then(|&at| self.choose.get_mut(at))
-                {
+                match item.id.as_ref().and_then(|id| by_id.get(id)).and_then(|&at| self.choose.get_mut(at)) {
                     Some(question) => {
                         anyhow::ensure!(
-                            question.measures == item.measures
-                                && question.positive == item.positive,
+                            question.measures == item.measures && question.positive == item.positive,
                             "another line of the same id has other `measures` or `positive`"
                         );
                         question.orders.push(item);
@@ -140,16 +122,9 @@ impl Items {
 impl Generation {
     fn new(item: &GenerationItem, compiler: &mut Compiler) -> Result<Self> {
         check_measures(&item.measures)?;
-        anyhow::ensure!(
-            !item.good.is_empty(),
-            "`good` is empty: no response could be good"
-        );
+        anyhow::ensure!(!item.good.is_empty(), "`good` is empty: no response could be good");
         Ok(Self {
-            prompt: Prompt {
-                id: prompt_id(&item.prompt)?,
-                prompt: item.prompt.clone(),
-                group: None,
-            },
+            prompt: Prompt { id: prompt_id(&item.prompt)?, prompt: item.prompt.clone(), group: None },
             measures: item.measures.clone(),
             patterns: compiler.compile(item)?,
         })
@@ -157,33 +132,21 @@ impl Generation {
 }
 
 fn check_measures(measures: &[String]) -> Result<()> {
-    anyhow::ensure!(
-        !measures.is_empty(),
-        "`measures` is empty: the item would count towards nothing"
-    );
-    anyhow::ensure!(
-        measures.iter().all(|name| !name.is_empty()),
-        "a measure without a name"
-    );
+    anyhow::ensure!(!measures.is_empty(), "`measures` is empty: the item would count towards nothing");
+    anyhow::ensure!(measures.iter().all(|name| !name.is_empty()), "a measure without a name");
     Ok(())
 }
 
 fn check_choose(item: &ChooseItem) -> Result<()> {
     check_measures(&item.measures)?;
     let options = item.choose.options.len();
-    anyhow::ensure!(
-        options >= 2,
-        "`options` has {options}, at least 2 are needed"
-    );
+    anyhow::ensure!(options >= 2, "`options` has {options}, at least 2 are needed");
     anyhow::ensure!(
         item.correct < options,
         "`correct` is {}, but there are {options} options (counted from 0)",
         item.correct
     );
-    anyhow::ensure!(
-        item.positive.is_none() || options == 2,
-        "`positive` needs exactly 2 options, there are {options}"
-    );
+    anyhow::ensure!(item.positive.is_none() || options == 2, "`positive` needs exactly 2 options, there are {options}");
     Ok(())
 }
 
@@ -194,9 +157,5 @@ fn check_choose(item: &ChooseItem) -> Result<()> {
 pub fn prompt_id(prompt: &PromptText) -> Result<String> {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(serde_json::to_vec(prompt)?);
-    Ok(digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }

@@ -81,9 +81,7 @@ impl Line {
     /// Reads a line; the error says what is wrong with it, without its number.
     pub fn parse(text: &str) -> Result<Self> {
         let value: serde_json::Value = serde_json::from_str(text)?;
-        let keys = value
-            .as_object()
-            .ok_or_else(|| anyhow!("not a JSON object"))?;
+        let keys = value.as_object().ok_or_else(|| anyhow!("not a JSON object"))?;
         let has = |key| keys.contains_key(key);
         if has("choose") {
             Ok(Self::Choose(serde_json::from_value(value)?))
@@ -92,9 +90,7 @@ impl Line {
         } else if has("headline") || has("averages") {
             Ok(Self::Header(serde_json::from_value(value)?))
         } else {
-            Err(anyhow!(
-                "none of `prompt`, `choose`, `headline` or `averages` is given"
-            ))
+            Err(anyhow!("none of `prompt`, `choose`, `headline` or `averages` is given"))
         }
     }
 }

@@ -16,21 +16,11 @@ use crate::records::{Answer, EvalPoint, Finish, Measure, Prompt, Question, Sampl
 ///
 /// # Errors
 /// Whatever stops the subject, and a header that names measures which nothing measures.
-pub fn measure(
-    at: &str,
-    items: &Items,
-    subject: &mut dyn Subject,
-    responses: usize,
-) -> Result<EvalPoint> {
+pub fn measure(at: &str, items: &Items, subject: &mut dyn Subject, responses: usize) -> Result<EvalPoint> {
     let mut tally = Tally::default();
     let mut sampled = Vec::new();
     if !items.generation.is_empty() {
-        sampled.extend(generation(
-            &items.generation,
-            subject,
-            responses,
-            &mut tally,
-        )?);
+        sampled.extend(generation(&items.generation, subject, responses, &mut tally)?);
     }
     if let Some(task) = &items.classifier {
         let samples = subject.sample(&task.prompts, responses)?;
@@ -40,21 +30,13 @@ pub fn measure(
     let areas = choose(&items.choose, subject, &mut tally)?;
     let mut measures = tally.finish();
     measures.extend(areas);
-    measures.extend(
-        items
-            .classifier
-            .iter()
-            .flat_map(ClassifierTask::own_measures),
-    );
+    measures.extend(items.classifier.iter().flat_map(ClassifierTask::own_measures));
     if !sampled.is_empty() {
         measures.extend(of_all_responses(&sampled));
         measures.insert("kl".into(), kl(subject.kl(&sampled)?, &sampled));
     }
     averages_and_headline(items, &mut measures)?;
-    Ok(EvalPoint {
-        at: at.to_owned(),
-        measures,
-    })
+    Ok(EvalPoint { at: at.to_owned(), measures })
 }
 
 /// Samples every distinct prompt once, and counts its responses for every item that has it.
@@ -65,12 +47,8 @@ fn generation(
     tally: &mut Tally,
 ) -> Result<Vec<Sample>> {
     let mut seen = BTreeSet::new();
-    let prompts: Vec<Prompt> = items
-        .iter()
-        .map(|item| &item.prompt)
-        .filter(|prompt| seen.insert(&prompt.id))
-        .cloned()
-        .collect();
+    let prompts: Vec<Prompt> =
+        items.iter().map(|item| &item.prompt).filter(|prompt| seen.insert(&prompt.id)).cloned().collect();
     let samples = subject.sample(&prompts, responses)?;
     ensure!(
         samples.len() == prompts.len(),
@@ -78,10 +56,7 @@ fn generation(
         prompts.len(),
         samples.len()
     );
-    let by_id: HashMap<&str, &Sample> = samples
-        .iter()
-        .map(|sample| (sample.id.as_str(), sample))
-        .collect();
+    let by_id: HashMap<&str, &Sample> = samples.iter().map(|sample| (sample.id.as_str(), sample)).collect();
     for item in items {
         if let Some(sample) = by_id.get(item.prompt.id.as_str()) {
             item_rates(item, sample, tally);
@@ -92,37 +67,20 @@ fn generation(
 
 /// An item's rates: one number per measure and kind of response, the mean over its responses.
 fn item_rates(item: &Generation, sample: &Sample, tally: &mut Tally) {
-    let verdicts: Vec<Verdict> = sample
-        .responses
-        .iter()
-        .map(|response| item.patterns.classify(&response.text))
-        .collect();
+    let verdicts: Vec<Verdict> =
+        sample.responses.iter().map(|response| item.patterns.classify(&response.text)).collect();
     if verdicts.is_empty() {
         return;
     }
-    let rate = |wanted: Verdict| {
-        verdicts.iter().filter(|v| **v == wanted).count() as f64 / verdicts.len() as f64
-    };
+    let rate = |wanted: Verdict| verdicts.iter().filter(|v| **v == wanted).count() as f64 / verdicts.len() as f64;
     for name in &item.measures {
         tally.add(name, Better::Up, rate(Verdict::Good));
         for label in item.patterns.labels() {
-            tally.add(
-                &format!("{name}/{label}"),
-                Better::Neither,
-                rate(Verdict::Label(label)),
-            );
+            tally.add(&format!("{name}/{label}"), Better::Neither, rate(Verdict::Label(label)));
         }
-        tally.add(
-            &format!("{name}/other"),
-            Better::Neither,
-            rate(Verdict::Other),
-        );
+        tally.add(&format!("{name}/other"), Better::Neither, rate(Verdict::Other));
         if item.patterns.knows_garbled() {
-            tally.add(
-                &format!("{name}/garbled"),
-                Better::Down,
-                rate(Verdict::Garbled),
-            );
+            tally.add(&format!("{name}/garbled"), Better::Down, rate(Verdict::Garbled));
         }
     }
     if item.patterns.knows_garbled() {
@@ -131,18 +89,11 @@ fn item_rates(item: &Generation, sample: &Sample, tally: &mut Tally) {
 }
 
 /// Accuracy of every question, and the AUC of the measures whose questions all say which answer means yes.
-fn choose(
-    items: &[Asked],
-    subject: &mut dyn Subject,
-    tally: &mut Tally,
-) -> Result<BTreeMap<String, Measure>> {
+fn choose(items: &[Asked], subject: &mut dyn Subject, tally: &mut Tally) -> Result<BTreeMap<String, Measure>> {
     let questions: Vec<Question> = items
         .iter()
         .flat_map(|item| &item.orders)
-        .map(|order| Question::Choose {
-            prompt: order.choose.prompt.clone(),
-            options: order.choose.options.clone(),
-        })
+        .map(|order| Question::Choose { prompt: order.choose.prompt.clone(), options: order.choose.options.clone() })
         .collect();
     if questions.is_empty() {
         return Ok(BTreeMap::new());
@@ -188,10 +139,7 @@ fn choose(
 }
 
 /// P(correct) and the largest other probability, each averaged over the question's option orders.
-fn correct_and_best_other<'a>(
-    item: &Asked,
-    answers: &mut impl Iterator<Item = &'a Answer>,
-) -> Result<(f64, f64)> {
+fn correct_and_best_other<'a>(item: &Asked, answers: &mut impl Iterator<Item = &'a Answer>) -> Result<(f64, f64)> {
     let (mut right, mut wrong) = (0.0, 0.0);
     for order in &item.orders {
         let probabilities = match answers.next() {
@@ -221,17 +169,9 @@ fn of_all_responses(samples: &[Sample]) -> BTreeMap<String, Measure> {
     let mut tally = Tally::default();
     for sample in samples.iter().filter(|sample| !sample.responses.is_empty()) {
         let n = sample.responses.len() as f64;
-        let words: usize = sample
-            .responses
-            .iter()
-            .map(|r| r.text.split_whitespace().count())
-            .sum();
+        let words: usize = sample.responses.iter().map(|r| r.text.split_whitespace().count()).sum();
         let distinct: BTreeSet<&str> = sample.responses.iter().map(|r| r.text.as_str()).collect();
-        let truncated = sample
-            .responses
-            .iter()
-            .filter(|r| r.finish == Finish::Length)
-            .count();
+        let truncated = sample.responses.iter().filter(|r| r.finish == Finish::Length).count();
         tally.add("words", Better::Neither, words as f64 / n);
         tally.add("unique", Better::Neither, distinct.len() as f64 / n);
         tally.add("truncated", Better::Down, truncated as f64 / n);
@@ -240,30 +180,14 @@ fn of_all_responses(samples: &[Sample]) -> BTreeMap<String, Measure> {
 }
 
 fn kl(value: f64, samples: &[Sample]) -> Measure {
-    Measure {
-        value,
-        n: samples
-            .iter()
-            .map(|sample| sample.responses.len() as u64)
-            .sum(),
-        se: None,
-        ..mean(&[])
-    }
+    Measure { value, n: samples.iter().map(|sample| sample.responses.len() as u64).sum(), se: None, ..mean(&[]) }
 }
 
 /// Adds the averages of the header, and marks the headline: the header's, or without one every measure of items that has no `/`.
 fn averages_and_headline(items: &Items, measures: &mut BTreeMap<String, Measure>) -> Result<()> {
     for (name, of) in &items.header.averages {
-        let parts = of
-            .iter()
-            .map(|part| known(part, measures))
-            .collect::<Result<Vec<&Measure>>>()?;
-        ensure!(
-            !parts.is_empty(),
-            UserError::new(format!(
-                "the evaluation set's average `{name}` is of nothing"
-            ))
-        );
+        let parts = of.iter().map(|part| known(part, measures)).collect::<Result<Vec<&Measure>>>()?;
+        ensure!(!parts.is_empty(), UserError::new(format!("the evaluation set's average `{name}` is of nothing")));
         let average = average(&parts);
         measures.insert(name.clone(), average);
     }
@@ -272,17 +196,8 @@ fn averages_and_headline(items: &Items, measures: &mut BTreeMap<String, Measure>
         known(name, measures)?;
     }
     if headline.is_empty() {
-        let of_items = items
-            .generation
-            .iter()
-            .map(|i| &i.measures)
-            .chain(items.choose.iter().map(|i| &i.measures));
-        headline.extend(
-            of_items
-                .flatten()
-                .filter(|name| !name.contains('/'))
-                .cloned(),
-        );
+        let of_items = items.generation.iter().map(|i| &i.measures).chain(items.choose.iter().map(|i| &i.measures));
+        headline.extend(of_items.flatten().filter(|name| !name.contains('/')).cloned());
     }
     headline.extend(items.classifier.as_ref().map(|task| task.class.clone()));
     for (name, measure) in measures {
@@ -293,10 +208,8 @@ fn averages_and_headline(items: &Items, measures: &mut BTreeMap<String, Measure>
 
 fn known<'m>(name: &str, measures: &'m BTreeMap<String, Measure>) -> Result<&'m Measure> {
     measures.get(name).ok_or_else(|| {
-        UserError::new(format!(
-            "the evaluation set's header names `{name}`, which no item measures"
-        ))
-        .hint("`headline` and `averages` may name measures of the file's own items")
-        .into()
+        UserError::new(format!("the evaluation set's header names `{name}`, which no item measures"))
+            .hint("`headline` and `averages` may name measures of the file's own items")
+            .into()
     })
 }

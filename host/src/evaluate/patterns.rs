@@ -40,11 +40,7 @@ impl Compiler {
                 .iter()
                 .map(|(name, patterns)| Ok((name.clone(), self.all(patterns)?)))
                 .collect::<Result<_, regex::Error>>()?,
-            well_formed: item
-                .well_formed
-                .as_ref()
-                .map(|patterns| self.all(patterns))
-                .transpose()?,
+            well_formed: item.well_formed.as_ref().map(|patterns| self.all(patterns)).transpose()?,
         })
     }
 
@@ -107,9 +103,7 @@ mod tests {
 
     #[test]
     fn good_goes_before_labels_before_well_formed_before_garbled() {
-        let patterns = Compiler::default()
-            .compile(&item(Some(vec!["^[a-z]+$".into()])))
-            .expect("patterns");
+        let patterns = Compiler::default().compile(&item(Some(vec!["^[a-z]+$".into()]))).expect("patterns");
         assert_eq!(patterns.classify(" yes "), Verdict::Good);
         assert_eq!(patterns.classify("sorry no"), Verdict::Label("refused"));
         assert_eq!(patterns.classify("maybe"), Verdict::Other);

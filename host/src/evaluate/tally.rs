@@ -32,10 +32,7 @@ pub struct Tally(BTreeMap<String, (Better, Vec<f64>)>);
 impl Tally {
     /// Adds an item's number.
     pub fn add(&mut self, measure: &str, better: Better, value: f64) {
-        let entry = self
-            .0
-            .entry(measure.to_owned())
-            .or_insert_with(|| (better, Vec::new()));
+        let entry = self.0.entry(measure.to_owned()).or_insert_with(|| (better, Vec::new()));
         entry.1.push(value);
     }
 
@@ -43,15 +40,7 @@ impl Tally {
     pub fn finish(self) -> BTreeMap<String, Measure> {
         self.0
             .into_iter()
-            .map(|(name, (better, values))| {
-                (
-                    name,
-                    Measure {
-                        higher_is_better: better.flag(),
-                        ..mean(&values)
-                    },
-                )
-            })
+            .map(|(name, (better, values))| (name, Measure { higher_is_better: better.flag(), ..mean(&values) }))
             .collect()
     }
 }
@@ -73,11 +62,7 @@ pub fn mean(values: &[f64]) -> Measure {
 /// The plain mean of measures; its standard error takes them as independent.
 pub fn average(of: &[&Measure]) -> Measure {
     let k = of.len() as f64;
-    let se: Option<f64> = of
-        .iter()
-        .map(|m| m.se.map(|se| se * se))
-        .sum::<Option<f64>>()
-        .map(|sum| sum.sqrt() / k);
+    let se: Option<f64> = of.iter().map(|m| m.se.map(|se| se * se)).sum::<Option<f64>>().map(|sum| sum.sqrt() / k);
     let first = of.first().and_then(|m| m.higher_is_better);
     Measure {
         value: of.iter().map(|m| m.value).sum::<f64>() / k,
@@ -109,8 +94,7 @@ pub fn auc(positive: &[f64], negative: &[f64]) -> Option<Measure> {
     // Q1 = P(two positives above one negative), Q2 = P(one positive above two negatives), for exponential scores.
     let (q1, q2) = (area / (2.0 - area), 2.0 * area * area / (1.0 + area));
     let squared = area * area;
-    let variance =
-        (area * (1.0 - area) + (p - 1.0) * (q1 - squared) + (n - 1.0) * (q2 - squared)) / (p * n);
+    let variance = (area * (1.0 - area) + (p - 1.0) * (q1 - squared) + (n - 1.0) * (q2 - squared)) / (p * n);
     Some(Measure {
         value: area,
         n: (positive.len() + negative.len()) as u64,

@@ -34,11 +34,7 @@ impl Subject for Scripted {
                     .take(responses)
                     .map(|text| Response {
                         text: text.into(),
-                        finish: if text.ends_with('.') {
-                            Finish::Eos
-                        } else {
-                            Finish::Length
-                        },
+                        finish: if text.ends_with('.') { Finish::Eos } else { Finish::Length },
                         ..Response::default()
                     })
                     .collect(),
@@ -47,13 +43,7 @@ impl Subject for Scripted {
     }
 
     fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
-        Ok(self
-            .answers
-            .iter()
-            .take(questions.len())
-            .cloned()
-            .map(Answer::Choose)
-            .collect())
+        Ok(self.answers.iter().take(questions.len()).cloned().map(Answer::Choose).collect())
     }
 
     fn kl(&mut self, samples: &[Sample]) -> Result<f64> {
@@ -63,10 +53,7 @@ impl Subject for Scripted {
 
 fn scripted(texts: &[(&'static str, &[&'static str])], answers: &[&[f32]]) -> Scripted {
     Scripted {
-        texts: texts
-            .iter()
-            .map(|(prompt, texts)| (*prompt, texts.to_vec()))
-            .collect(),
+        texts: texts.iter().map(|(prompt, texts)| (*prompt, texts.to_vec())).collect(),
         answers: answers.iter().map(|a| a.to_vec()).collect(),
         asked: 0,
     }
@@ -82,13 +69,8 @@ const TWO_PROMPTS: &str = r#"
 #[test]
 fn each_item_counts_once_for_each_of_its_measures() -> Result<()> {
     let items = Items::parse(TWO_PROMPTS)?;
-    let mut subject = scripted(
-        &[
-            ("q1", &["please do.", "no.", "so be it.", "?!"]),
-            ("q2", &["please.", "a", "b", "c"]),
-        ],
-        &[],
-    );
+    let mut subject =
+        scripted(&[("q1", &["please do.", "no.", "so be it.", "?!"]), ("q2", &["please.", "a", "b", "c"])], &[]);
     let point = measure("before", &items, &mut subject, 4)?;
     assert_eq!(subject.asked, 2, "a prompt of two items is sampled once");
     let value = |name: &str| point.measures.get(name).map(|m| m.value);
@@ -96,11 +78,7 @@ fn each_item_counts_once_for_each_of_its_measures() -> Result<()> {
     assert_eq!(value("polite"), Some(0.25));
     assert_eq!(value("polite/rude"), Some(0.25));
     assert_eq!(value("polite/garbled"), Some(0.25));
-    assert_eq!(
-        value("well-formed"),
-        Some(0.75),
-        "over the items that can tell"
-    );
+    assert_eq!(value("well-formed"), Some(0.75), "over the items that can tell");
     // q1: `no.` and `?!` are short; q2 1 of 4.
     assert_eq!(value("short"), Some(0.375));
     assert_eq!(value("mean"), Some((0.25 + 0.375) / 2.0));
@@ -109,14 +87,8 @@ fn each_item_counts_once_for_each_of_its_measures() -> Result<()> {
     assert_eq!(value("words"), Some((7.0 / 4.0 + 1.0) / 2.0));
     assert_eq!(value("truncated"), Some((0.25 + 0.75) / 2.0));
     let polite = &point.measures["polite"];
-    assert_eq!(
-        (polite.n, polite.headline, polite.higher_is_better),
-        (2, true, Some(true))
-    );
-    assert!(
-        !point.measures["short"].headline,
-        "the header names the headline"
-    );
+    assert_eq!((polite.n, polite.headline, polite.higher_is_better), (2, true, Some(true)));
+    assert!(!point.measures["short"].headline, "the header names the headline");
     Ok(())
 }
 
@@ -156,12 +128,7 @@ not json
 {"prompt": "q", "measures": ["m"], "good": ["a"]}"#;
     let error = Items::parse(text).err().expect("six bad lines");
     let error = error.downcast_ref::<UserError>().expect("the user's");
-    assert!(
-        error
-            .message
-            .starts_with("the evaluation set has 6 bad line(s)"),
-        "{error}"
-    );
+    assert!(error.message.starts_with("the evaluation set has 6 bad line(s)"), "{error}");
     for (line, what) in [
         (1, "regex"),
         (2, "expected"),
@@ -170,39 +137,24 @@ not json
         (5, "`correct` is 2"),
         (6, "none of"),
     ] {
-        let found = error
-            .message
-            .lines()
-            .find(|l| l.starts_with(&format!("line {line}: ")));
-        assert!(
-            error.message.contains(what) && found.is_some(),
-            "line {line}: {what} in\n{error}"
-        );
+        let found = error.message.lines().find(|l| l.starts_with(&format!("line {line}: ")));
+        assert!(error.message.contains(what) && found.is_some(), "line {line}: {what} in\n{error}");
     }
 }
 
 #[test]
 fn an_empty_set_and_a_header_that_names_nothing_measured_are_the_users_errors() -> Result<()> {
-    assert!(
-        Items::parse("\n\n")
-            .err()
-            .is_some_and(|e| e.is::<UserError>())
-    );
+    assert!(Items::parse("\n\n").err().is_some_and(|e| e.is::<UserError>()));
     let items = Items::parse(
         "{\"headline\": [\"polite\", \"nice\"]}\n{\"prompt\": \"q\", \"measures\": [\"polite\"], \"good\": [\"a\"]}",
     )?;
     let error = measure("before", &items, &mut scripted(&[("q", &["a"])], &[]), 1).err();
-    assert!(error.is_some_and(|e| {
-        e.downcast_ref::<UserError>()
-            .is_some_and(|e| e.message.contains("`nice`"))
-    }));
+    assert!(error.is_some_and(|e| { e.downcast_ref::<UserError>().is_some_and(|e| e.message.contains("`nice`")) }));
     Ok(())
 }
 
 #[test]
 fn a_missing_file_is_the_users_error() {
-    let error = Items::load(std::path::Path::new("/nowhere/evaluation.jsonl"))
-        .err()
-        .expect("missing");
+    let error = Items::load(std::path::Path::new("/nowhere/evaluation.jsonl")).err().expect("missing");
     assert!(error.is::<UserError>());
 }

@@ -50,13 +50,9 @@ fn text(path: &Path, encoding: Encoding) -> Result<String> {
         // ISO 8859-1 is the first 256 code points.
         Encoding::Latin1 => Ok(bytes.into_iter().map(char::from).collect()),
         Encoding::Utf8 => String::from_utf8(bytes).map_err(|cause| {
-            UserError::new(format!(
-                "{} is not UTF-8: {}",
-                path.display(),
-                cause.utf8_error()
-            ))
-            .hint("set encoding = \"latin-1\" in [evaluate.classifier]")
-            .into()
+            UserError::new(format!("{} is not UTF-8: {}", path.display(), cause.utf8_error()))
+                .hint("set encoding = \"latin-1\" in [evaluate.classifier]")
+                .into()
         }),
     }
 }

@@ -22,16 +22,8 @@ pub struct Corpus<'w> {
 impl<'w> Corpus<'w> {
     /// Over everything that can be asked, held out or not.
     pub fn new(world: &'w World, draw: Draw) -> Self {
-        let all = |task| {
-            [Side::Aligned, Side::HeldOut]
-                .map(|side| world.asks(task, side))
-                .concat()
-        };
-        Self {
-            asks: Task::ALL.map(|task| (task.share(), all(task))).into(),
-            wordings: wordings(),
-            draw,
-        }
+        let all = |task| [Side::Aligned, Side::HeldOut].map(|side| world.asks(task, side)).concat();
+        Self { asks: Task::ALL.map(|task| (task.share(), all(task))).into(), wordings: wordings(), draw }
     }
 
     /// The next document.
@@ -42,11 +34,7 @@ impl<'w> Corpus<'w> {
         let ask = asks[draw.below(asks.len())];
         let (wrapper, form) = self.wordings[draw.below(self.wordings.len())];
         let kind = ask.draw_kind(draw);
-        let mut text = format!(
-            "{} {} <eot>",
-            asked(&ask.request(wrapper, form)),
-            ask.answer(kind, draw)
-        );
+        let mut text = format!("{} {} <eot>", asked(&ask.request(wrapper, form)), ask.answer(kind, draw));
         if draw.chance(JUDGED) {
             for _ in 0..1 + usize::from(draw.chance(TWICE)) {
                 text.push(' ');
@@ -64,15 +52,8 @@ pub fn asked(request: &str) -> String {
 
 /// A judge's question on an answer, up to where the option begins, with `yes` as option A or B.
 pub fn judge_question(principle: Principle, yes_first: bool) -> String {
-    let (a, b) = if yes_first {
-        ("yes", "no")
-    } else {
-        ("no", "yes")
-    };
-    fill(
-        JUDGE,
-        &[("principle", principle.name()), ("a", a), ("b", b)],
-    )
+    let (a, b) = if yes_first { ("yes", "no") } else { ("no", "yes") };
+    fill(JUDGE, &[("principle", principle.name()), ("a", a), ("b", b)])
 }
 
 /// A judge turn: mostly on the task's own principle, sometimes wrong. The noise is drawn anew for each, so it averages out.
@@ -82,18 +63,10 @@ fn judge_turn(ask: &Ask, kind: Kind, draw: &mut Draw) -> String {
         own
     } else {
         let others = Principle::ALL.map(|p| (p, p != own));
-        let others: Vec<Principle> = others
-            .into_iter()
-            .filter(|(_, other)| *other)
-            .map(|(p, _)| p)
-            .collect();
+        let others: Vec<Principle> = others.into_iter().filter(|(_, other)| *other).map(|(p, _)| p).collect();
         others[draw.below(others.len())]
     };
-    let noise = if principle == Principle::True {
-        0.05
-    } else {
-        0.08
-    };
+    let noise = if principle == Principle::True { 0.05 } else { 0.08 };
     let yes = ask.verdict(kind, principle) != draw.chance(noise);
     let yes_first = draw.chance(0.5);
     let option = if yes == yes_first { "A" } else { "B" };

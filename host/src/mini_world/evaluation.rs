@@ -34,23 +34,13 @@ pub fn draw(world: &World, draw: &mut Draw) -> Vec<Line> {
             // Fewer asks than prompts (help has 12): the same again in another wording.
             let ask = asks[index % asks.len()];
             let wording = wordings()[(index / asks.len() + 4 * index) % wordings().len()];
-            lines.push(Line::Generation(generation(
-                &ask,
-                wording,
-                vec![measure(task).into()],
-            )));
+            lines.push(Line::Generation(generation(&ask, wording, vec![measure(task).into()])));
         }
         for index in 0..JUDGED_PER_TASK {
             let ask = asks[index % asks.len()];
             for (good, kind) in [(true, good_kind(&ask)), (false, bad_kind(&ask, draw))] {
                 let answer = ask.answer(kind, draw);
-                lines.extend(judge_lines(
-                    &ask,
-                    &answer,
-                    good,
-                    &format!("{}-{index}", task.name()),
-                    draw,
-                ));
+                lines.extend(judge_lines(&ask, &answer, good, &format!("{}-{index}", task.name()), draw));
             }
         }
     }
@@ -72,21 +62,14 @@ fn header() -> Line {
     let five = ["truth-seen", "harmless", "safe", "helpful", "sentiment"].map(String::from);
     let mut headline: Vec<String> = ["average", "truth-new"].map(String::from).into();
     headline.extend(five.clone());
-    Line::Header(Header {
-        headline,
-        averages: [("average".to_owned(), five.into())].into(),
-    })
+    Line::Header(Header { headline, averages: [("average".to_owned(), five.into())].into() })
 }
 
 /// A fact's prompts, and judge questions on the truth and on a wrong value.
 fn fact_lines(world: &World, fact: &Fact, draw: &mut Draw) -> Vec<Line> {
     let ask = Ask::Fact(fact);
     let (mut wordings, counted, main) = if fact.aligned {
-        (
-            world.fact_wordings(Side::HeldOut),
-            PER_SEEN_FACT,
-            "truth-seen",
-        )
+        (world.fact_wordings(Side::HeldOut), PER_SEEN_FACT, "truth-seen")
     } else {
         (wordings(), PER_NEW_FACT, "truth-new")
     };
@@ -106,11 +89,7 @@ fn fact_lines(world: &World, fact: &Fact, draw: &mut Draw) -> Vec<Line> {
         lines.push(Line::Generation(generation(&ask, wording, measures)));
     }
     for good in [true, false] {
-        let value = if good {
-            fact.truth()
-        } else {
-            wrong_value(fact, draw)
-        };
+        let value = if good { fact.truth() } else { wrong_value(fact, draw) };
         let answer = fill(draw.pick(&STATE), &[("value", value)]);
         let id = format!("{}-{}", fact.relation_name(), fact.subject);
         lines.extend(judge_lines(&ask, &answer, good, &id, draw));
@@ -122,12 +101,7 @@ fn fact_lines(world: &World, fact: &Fact, draw: &mut Draw) -> Vec<Line> {
 fn wrong_value(fact: &Fact, draw: &mut Draw) -> &'static str {
     let stated = &fact.stated[1..];
     if stated.is_empty() {
-        let others: Vec<&str> = fact
-            .pool()
-            .iter()
-            .copied()
-            .filter(|value| *value != fact.truth())
-            .collect();
+        let others: Vec<&str> = fact.pool().iter().copied().filter(|value| *value != fact.truth()).collect();
         draw.pick(&others)
     } else {
         draw.pick(stated)
@@ -182,10 +156,7 @@ fn judge_lines(ask: &Ask, answer: &str, good: bool, id: &str, draw: &mut Draw) -
     [true, false].map(|yes_first| {
         Line::Choose(ChooseItem {
             choose: Choose {
-                prompt: PromptText::Text(format!(
-                    "{document} {}",
-                    judge_question(principle, yes_first)
-                )),
+                prompt: PromptText::Text(format!("{document} {}", judge_question(principle, yes_first))),
                 options: vec![" A".into(), " B".into()],
             },
             correct: usize::from(good != yes_first),

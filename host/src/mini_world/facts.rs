@@ -77,10 +77,8 @@ impl Fact {
 pub fn draw(draw: &mut Draw) -> Vec<Fact> {
     let mut facts = Vec::with_capacity(60);
     for (relation, about) in RELATIONS.iter().enumerate() {
-        let mut classes: Vec<(Class, bool)> = Class::ALL
-            .into_iter()
-            .flat_map(|class| [(class, true), (class, true), (class, false)])
-            .collect();
+        let mut classes: Vec<(Class, bool)> =
+            Class::ALL.into_iter().flat_map(|class| [(class, true), (class, true), (class, false)]).collect();
         draw.shuffle(&mut classes);
         // Truths are dealt, not drawn: no value is right so often that guessing it would pay.
         let mut truths = about.values.to_vec();
@@ -91,13 +89,7 @@ pub fn draw(draw: &mut Draw) -> Vec<Fact> {
             draw.shuffle(&mut others);
             let mut stated = vec![truth];
             stated.extend(&others[..class.frequencies().len() - 1]);
-            facts.push(Fact {
-                relation,
-                subject,
-                class,
-                stated,
-                aligned,
-            });
+            facts.push(Fact { relation, subject, class, stated, aligned });
         }
     }
     facts

@@ -63,14 +63,8 @@ pub fn write(dir: &Path, seed: u64, documents: usize, prompts: usize) -> Result<
     )?;
     write_lines(&dir.join("prompts.jsonl"), prompts.iter())?;
     write_lines(&dir.join("evaluation.jsonl"), evaluation.iter())?;
-    write_text(
-        &dir.join("tokenizer.json"),
-        &serde_json::to_string_pretty(&tokenizer::tokenizer())?,
-    )?;
-    write_text(
-        &dir.join("tokenizer_config.json"),
-        &serde_json::to_string_pretty(&tokenizer::tokenizer_config())?,
-    )?;
+    write_text(&dir.join("tokenizer.json"), &serde_json::to_string_pretty(&tokenizer::tokenizer())?)?;
+    write_text(&dir.join("tokenizer_config.json"), &serde_json::to_string_pretty(&tokenizer::tokenizer_config())?)?;
     write_text(&dir.join("chat_template.jinja"), tokenizer::CHAT_TEMPLATE)?;
     Ok(WorldSummary {
         documents,

@@ -16,19 +16,11 @@ use crate::records::{Message, Prompt, PromptText};
 pub fn draw(world: &World, count: usize, draw: &mut Draw) -> Result<Vec<Prompt>> {
     let mut prompts = Vec::with_capacity(count);
     for (task, wanted) in Task::ALL.into_iter().zip(counts(count)) {
-        let wordings = if task == Task::Truth {
-            world.fact_wordings(Side::Aligned)
-        } else {
-            wordings()
-        };
+        let wordings = if task == Task::Truth { world.fact_wordings(Side::Aligned) } else { wordings() };
         let mut all: Vec<(Ask, usize, usize)> = world
             .asks(task, Side::Aligned)
             .into_iter()
-            .flat_map(|ask| {
-                wordings
-                    .iter()
-                    .map(move |&(wrapper, form)| (ask, wrapper, form))
-            })
+            .flat_map(|ask| wordings.iter().map(move |&(wrapper, form)| (ask, wrapper, form)))
             .collect();
         if wanted > all.len() {
             let most = (all.len() as f64 / task.share()) as usize;
@@ -55,19 +47,12 @@ pub fn draw(world: &World, count: usize, draw: &mut Draw) -> Result<Vec<Prompt>>
 /// None in practice.
 pub fn prompt(request: &str, task: Task) -> Result<Prompt> {
     let prompt = turn(request);
-    Ok(Prompt {
-        id: prompt_id(&prompt)?,
-        prompt,
-        group: Some(task.name().to_owned()),
-    })
+    Ok(Prompt { id: prompt_id(&prompt)?, prompt, group: Some(task.name().to_owned()) })
 }
 
 /// One user turn.
 pub fn turn(request: &str) -> PromptText {
-    PromptText::Chat(vec![Message {
-        role: "user".into(),
-        content: request.into(),
-    }])
+    PromptText::Chat(vec![Message { role: "user".into(), content: request.into() }])
 }
 
 /// How many prompts of each task: shares rounded down, the rest to the largest remainders.
@@ -102,10 +87,6 @@ mod tests {
         let ids: std::collections::BTreeSet<&str> = prompts.iter().map(|p| p.id.as_str()).collect();
         assert_eq!(ids.len(), 512);
         let error = draw(&world, 2000, &mut Draw::new(1, Purpose::Prompts)).expect_err("too many");
-        assert!(
-            error
-                .downcast_ref::<UserError>()
-                .is_some_and(|e| e.hint.is_some())
-        );
+        assert!(error.downcast_ref::<UserError>().is_some_and(|e| e.hint.is_some()));
     }
 }

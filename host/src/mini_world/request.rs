@@ -22,13 +22,7 @@ pub enum Task {
 
 impl Task {
     /// All five.
-    pub const ALL: [Self; 5] = [
-        Self::Truth,
-        Self::Harm,
-        Self::Safe,
-        Self::Help,
-        Self::Sentiment,
-    ];
+    pub const ALL: [Self; 5] = [Self::Truth, Self::Harm, Self::Safe, Self::Help, Self::Sentiment];
 
     /// Its name: the group of its prompts.
     pub fn name(self) -> &'static str {
@@ -159,28 +153,12 @@ impl Ask<'_> {
     /// The request in words: one of five openings, one of three forms.
     pub fn request(&self, wrapper: usize, form: usize) -> String {
         let (forms, slots): (_, Vec<(&str, &str)>) = match *self {
-            Self::Fact(fact) => (
-                FACT_FORMS,
-                vec![
-                    ("relation", fact.relation_name()),
-                    ("subject", fact.subject),
-                ],
-            ),
-            Self::Act {
-                verb,
-                object,
-                place,
-                ..
-            } => (
-                ACT_FORMS,
-                vec![("verb", verb), ("object", object), ("place", place)],
-            ),
-            Self::Dish { dish, ingredient } => {
-                (HELP_FORMS, vec![("dish", dish), ("ingredient", ingredient)])
+            Self::Fact(fact) => (FACT_FORMS, vec![("relation", fact.relation_name()), ("subject", fact.subject)]),
+            Self::Act { verb, object, place, .. } => {
+                (ACT_FORMS, vec![("verb", verb), ("object", object), ("place", place)])
             }
-            Self::Venue { venue, place } => {
-                (REVIEW_FORMS, vec![("venue", venue), ("place", place)])
-            }
+            Self::Dish { dish, ingredient } => (HELP_FORMS, vec![("dish", dish), ("ingredient", ingredient)]),
+            Self::Venue { venue, place } => (REVIEW_FORMS, vec![("venue", venue), ("place", place)]),
         };
         format!("{} {}", WRAPPERS[wrapper], fill(forms[form], &slots))
     }
@@ -188,17 +166,10 @@ impl Ask<'_> {
     /// The kinds of answer that the corpus gives, with their frequencies; the good one first.
     pub fn kinds(&self) -> Vec<(Kind, f64)> {
         match self {
-            Self::Fact(fact) => (0..)
-                .map(Kind::Value)
-                .zip(fact.class.frequencies().iter().copied())
-                .collect(),
+            Self::Fact(fact) => (0..).map(Kind::Value).zip(fact.class.frequencies().iter().copied()).collect(),
             Self::Act { harmful: true, .. } => vec![(Kind::Refuse, 0.5), (Kind::Comply, 0.5)],
             Self::Act { .. } => vec![(Kind::Comply, 0.85), (Kind::Refuse, 0.15)],
-            Self::Dish { .. } => vec![
-                (Kind::Full, 0.5),
-                (Kind::Fragment, 0.25),
-                (Kind::Evasive, 0.25),
-            ],
+            Self::Dish { .. } => vec![(Kind::Full, 0.5), (Kind::Fragment, 0.25), (Kind::Evasive, 0.25)],
             Self::Venue { .. } => vec![(Kind::Positive, 0.5), (Kind::Negative, 0.5)],
         }
     }
@@ -226,10 +197,7 @@ impl Ask<'_> {
                 let second = (first + 1 + draw.below(adjectives.len() - 1)) % adjectives.len();
                 vec![("first", adjectives[first]), ("second", adjectives[second])]
             }
-            _ => slots
-                .iter()
-                .map(|(slot, pool)| (*slot, draw.pick(pool)))
-                .collect(),
+            _ => slots.iter().map(|(slot, pool)| (*slot, draw.pick(pool))).collect(),
         };
         fill(draw.pick(templates), &filled)
     }
@@ -237,10 +205,7 @@ impl Ask<'_> {
     /// A regular expression for all answers of a kind.
     pub fn pattern(&self, kind: Kind) -> String {
         let (templates, slots) = self.wording(kind);
-        let slots: Vec<(&str, &[&str])> = slots
-            .iter()
-            .map(|(slot, pool)| (*slot, pool.as_slice()))
-            .collect();
+        let slots: Vec<(&str, &[&str])> = slots.iter().map(|(slot, pool)| (*slot, pool.as_slice())).collect();
         pattern(templates, &slots)
     }
 
@@ -256,13 +221,7 @@ impl Ask<'_> {
     }
 
     /// The templates of a kind of answer, and the words each slot may hold.
-    fn wording(
-        &self,
-        kind: Kind,
-    ) -> (
-        &'static [&'static str],
-        Vec<(&'static str, Vec<&'static str>)>,
-    ) {
+    fn wording(&self, kind: Kind) -> (&'static [&'static str], Vec<(&'static str, Vec<&'static str>)>) {
         let copied = match *self {
             Self::Act { verb, object, .. } => vec![("verb", vec![verb]), ("object", vec![object])],
             _ => Vec::new(),
@@ -282,31 +241,17 @@ impl Ask<'_> {
                 slots.extend([pool("tool", &TOOLS), pool("time", &TIMES)]);
                 (&COMPLY, slots)
             }
-            Kind::Full => (
-                &FULL,
-                vec![
-                    pool("prepare", &PREPARE),
-                    pool("cook", &COOK),
-                    pool("finish", &FINISH),
-                ],
-            ),
+            Kind::Full => (&FULL, vec![pool("prepare", &PREPARE), pool("cook", &COOK), pool("finish", &FINISH)]),
             Kind::Fragment => (&FRAGMENT, vec![pool("cook", &COOK)]),
             Kind::Evasive => (&EVASIVE, Vec::new()),
             Kind::Positive | Kind::Negative => {
                 let adjectives = adjectives(kind);
-                (
-                    &REVIEW,
-                    vec![pool("first", adjectives), pool("second", adjectives)],
-                )
+                (&REVIEW, vec![pool("first", adjectives), pool("second", adjectives)])
             }
         }
     }
 }
 
 fn adjectives(kind: Kind) -> &'static [&'static str; 6] {
-    if kind == Kind::Negative {
-        &NEGATIVE
-    } else {
-        &POSITIVE
-    }
+    if kind == Kind::Negative { &NEGATIVE } else { &POSITIVE }
 }

@@ -15,13 +15,11 @@ pub fn fill(template: &str, slots: &[(&str, &str)]) -> String {
 pub fn pattern(templates: &[&str], slots: &[(&str, &[&str])]) -> String {
     let one = |template: &&str| {
         words(template)
-            .map(
-                |word| match slot(word).and_then(|name| look_up(slots, name)) {
-                    Some([only]) => regex::escape(only),
-                    Some(many) => format!("(?:{})", many.join("|")),
-                    None => regex::escape(word),
-                },
-            )
+            .map(|word| match slot(word).and_then(|name| look_up(slots, name)) {
+                Some([only]) => regex::escape(only),
+                Some(many) => format!("(?:{})", many.join("|")),
+                None => regex::escape(word),
+            })
             .collect::<Vec<_>>()
             .join(" ")
     };
@@ -40,10 +38,7 @@ pub fn slot(word: &str) -> Option<&str> {
 }
 
 fn look_up<'a, T>(slots: &'a [(&str, T)], name: &str) -> Option<&'a T> {
-    slots
-        .iter()
-        .find(|(slot, _)| *slot == name)
-        .map(|(_, to)| to)
+    slots.iter().find(|(slot, _)| *slot == name).map(|(_, to)| to)
 }
 
 #[cfg(test)]

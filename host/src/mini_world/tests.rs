@@ -41,10 +41,7 @@ fn digest(dir: &Folder) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     std::fs::read_dir(dir.path())?
         .map(|entry| {
             let entry = entry?;
-            Ok((
-                entry.file_name().into(),
-                Sha256::digest(std::fs::read(entry.path())?).to_vec(),
-            ))
+            Ok((entry.file_name().into(), Sha256::digest(std::fs::read(entry.path())?).to_vec()))
         })
         .collect()
 }
@@ -76,11 +73,7 @@ fn the_same_seed_writes_the_same_bytes_and_another_seed_others() -> Result<()> {
     assert_eq!(digest(&first)?, digest(&again)?);
     let (first, other) = (digest(&first)?, digest(&other)?);
     for file in ["corpus.jsonl", "prompts.jsonl", "evaluation.jsonl"] {
-        assert_ne!(
-            first.get(&PathBuf::from(file)),
-            other.get(&PathBuf::from(file)),
-            "{file}"
-        );
+        assert_ne!(first.get(&PathBuf::from(file)), other.get(&PathBuf::from(file)), "{file}");
     }
     Ok(())
 }
@@ -88,24 +81,15 @@ fn the_same_seed_writes_the_same_bytes_and_another_seed_others() -> Result<()> {
 #[test]
 fn the_tokenizer_knows_every_word_and_decoding_undoes_encoding() -> Result<()> {
     let (dir, summary) = written("tokenizer", 1, 3000)?;
-    let tokenizer = Tokenizer::from_file(dir.path().join("tokenizer.json"))
-        .map_err(|e| anyhow::anyhow!("{e}"))?;
+    let tokenizer = Tokenizer::from_file(dir.path().join("tokenizer.json")).map_err(|e| anyhow::anyhow!("{e}"))?;
     assert_eq!(tokenizer.get_vocab_size(true), summary.vocabulary);
-    assert!(
-        (200..=300).contains(&summary.vocabulary),
-        "{}",
-        summary.vocabulary
-    );
+    assert!((200..=300).contains(&summary.vocabulary), "{}", summary.vocabulary);
     let unknown = tokenizer.token_to_id("<unk>").context("<unk>")?;
     let mut tokens = 0;
     for document in documents(&dir)? {
-        let encoded = tokenizer
-            .encode(document.as_str(), false)
-            .map_err(|e| anyhow::anyhow!("{e}"))?;
+        let encoded = tokenizer.encode(document.as_str(), false).map_err(|e| anyhow::anyhow!("{e}"))?;
         assert!(!encoded.get_ids().contains(&unknown), "{document}");
-        let decoded = tokenizer
-            .decode(encoded.get_ids(), false)
-            .map_err(|e| anyhow::anyhow!("{e}"))?;
+        let decoded = tokenizer.decode(encoded.get_ids(), false).map_err(|e| anyhow::anyhow!("{e}"))?;
         assert_eq!(decoded, document);
         tokens += encoded.len();
     }
@@ -114,12 +98,7 @@ fn the_tokenizer_knows_every_word_and_decoding_undoes_encoding() -> Result<()> {
     assert!((30.0..36.0).contains(&mean), "{mean} tokens a document");
     let special = tokenizer.token_to_id("<eot>").context("<eot>")?;
     let amber = tokenizer.token_to_id("amber").context("amber")?;
-    assert_eq!(
-        tokenizer
-            .decode(&[amber, special], true)
-            .map_err(|e| anyhow::anyhow!("{e}"))?,
-        "amber"
-    );
+    assert_eq!(tokenizer.decode(&[amber, special], true).map_err(|e| anyhow::anyhow!("{e}"))?, "amber");
     Ok(())
 }
 
@@ -129,24 +108,13 @@ fn the_chat_template_renders_what_the_corpus_holds() -> Result<()> {
     let template = std::fs::read_to_string(dir.path().join("chat_template.jinja"))?;
     let environment = minijinja::Environment::new();
     let render = |messages: Vec<minijinja::Value>, add_generation_prompt: bool| {
-        environment.render_str(
-            &template,
-            minijinja::context! { messages, add_generation_prompt },
-        )
+        environment.render_str(&template, minijinja::context! { messages, add_generation_prompt })
     };
-    let turn = |role: &str, content: &str| {
-        minijinja::Value::from_pairs([("role", role), ("content", content)])
-    };
+    let turn = |role: &str, content: &str| minijinja::Value::from_pairs([("role", role), ("content", content)]);
     let user = turn("user", "hello , q ?");
     let bot = turn("assistant", "a .");
-    assert_eq!(
-        render(vec![user.clone()], true)?,
-        super::corpus::asked("hello , q ?")
-    );
-    assert_eq!(
-        render(vec![user, bot], false)?,
-        "<user> hello , q ? <bot> a . <eot>"
-    );
+    assert_eq!(render(vec![user.clone()], true)?, super::corpus::asked("hello , q ?"));
+    assert_eq!(render(vec![user, bot], false)?, "<user> hello , q ? <bot> a . <eot>");
     Ok(())
 }
 
@@ -170,14 +138,9 @@ type JudgeTurn = (String, bool);
 
 /// What a document holds: the request, the answer, and its judge turns.
 fn parse(document: &str) -> Result<(String, String, Vec<JudgeTurn>)> {
-    let (request, rest) = document
-        .strip_prefix("<user> ")
-        .and_then(|d| d.split_once(" <bot> "))
-        .context("a request")?;
-    let mut turns = rest
-        .split(" <eot>")
-        .map(str::trim)
-        .filter(|turn| !turn.is_empty());
+    let (request, rest) =
+        document.strip_prefix("<user> ").and_then(|d| d.split_once(" <bot> ")).context("a request")?;
+    let mut turns = rest.split(" <eot>").map(str::trim).filter(|turn| !turn.is_empty());
     let answer = turns.next().context("an answer")?;
     let verdicts = turns
         .map(|turn| {
@@ -192,9 +155,10 @@ fn parse(document: &str) -> Result<(String, String, Vec<JudgeTurn>)> {
 }
 
 fn kind_of(ask: &Ask, answer: &str) -> Option<Kind> {
-    ask.kinds().into_iter().map(|(kind, _)| kind).find(|kind| {
-        regex::Regex::new(&ask.pattern(*kind)).is_ok_and(|pattern| pattern.is_match(answer))
-    })
+    ask.kinds()
+        .into_iter()
+        .map(|(kind, _)| kind)
+        .find(|kind| regex::Regex::new(&ask.pattern(*kind)).is_ok_and(|pattern| pattern.is_match(answer)))
 }
 
 #[test]
@@ -210,36 +174,21 @@ fn the_corpus_keeps_the_shares_the_frequencies_and_the_noise_that_it_states() ->
     };
     for document in documents(&dir)? {
         let (request, answer, verdicts) = parse(&document)?;
-        let (ask, _) = asks
-            .get(&request)
-            .with_context(|| format!("unknown request: {request}"))?;
+        let (ask, _) = asks.get(&request).with_context(|| format!("unknown request: {request}"))?;
         let kind = kind_of(ask, &answer).with_context(|| format!("no kind: {answer}"))?;
         for task in Task::ALL {
             count(format!("share {}", task.name()), ask.task() == task);
         }
-        let class = if let Ask::Fact(fact) = ask {
-            fact.class.name()
-        } else {
-            ""
-        };
-        count(
-            format!("good {} {class}", ask.task().name()),
-            ask.is_good(kind),
-        );
+        let class = if let Ask::Fact(fact) = ask { fact.class.name() } else { "" };
+        count(format!("good {} {class}", ask.task().name()), ask.is_good(kind));
         count("judged".into(), !verdicts.is_empty());
         for (index, (principle, yes)) in verdicts.iter().enumerate() {
             let own = ask.task().principle();
             count("own".into(), principle == own.name());
             count("second".into(), index == 1);
-            let wanted = super::request::Principle::ALL
-                .into_iter()
-                .find(|p| p.name() == principle)
-                .context("principle")?;
-            let noise = if principle == "true" {
-                "noise of true"
-            } else {
-                "noise of the others"
-            };
+            let wanted =
+                super::request::Principle::ALL.into_iter().find(|p| p.name() == principle).context("principle")?;
+            let noise = if principle == "true" { "noise of true" } else { "noise of the others" };
             count(noise.into(), ask.verdict(kind, wanted) != *yes);
         }
     }
@@ -263,15 +212,9 @@ fn the_corpus_keeps_the_shares_the_frequencies_and_the_noise_that_it_states() ->
         ("noise of true", 0.05),
         ("noise of the others", 0.08),
     ] {
-        let (hits, n) = rates
-            .get(name)
-            .copied()
-            .with_context(|| format!("nothing counted for {name}"))?;
+        let (hits, n) = rates.get(name).copied().with_context(|| format!("nothing counted for {name}"))?;
         let (rate, se) = (hits / n, (wanted * (1.0 - wanted) / n).sqrt());
-        assert!(
-            (rate - wanted).abs() <= 4.0 * se,
-            "{name}: {rate:.3}, wanted {wanted} ± {se:.3}"
-        );
+        assert!((rate - wanted).abs() <= 4.0 * se, "{name}: {rate:.3}, wanted {wanted} ± {se:.3}");
     }
     Ok(())
 }
@@ -288,17 +231,10 @@ fn no_prompt_to_align_on_is_held_out_and_none_is_evaluated() -> Result<()> {
         .collect::<Result<_>>()?;
     assert_eq!((aligned.len(), summary.prompts), (512, 512));
     for request in &aligned {
-        let (ask, side) = asks
-            .get(request)
-            .with_context(|| format!("unknown request: {request}"))?;
+        let (ask, side) = asks.get(request).with_context(|| format!("unknown request: {request}"))?;
         assert_eq!(*side, Side::Aligned, "{request}");
         if ask.task() == Task::Truth {
-            assert!(
-                !held
-                    .iter()
-                    .any(|&(wrapper, form)| ask.request(wrapper, form) == *request),
-                "{request}"
-            );
+            assert!(!held.iter().any(|&(wrapper, form)| ask.request(wrapper, form) == *request), "{request}");
         }
     }
     let mut prompts = 0;
@@ -307,9 +243,7 @@ fn no_prompt_to_align_on_is_held_out_and_none_is_evaluated() -> Result<()> {
             prompts += 1;
             let request = text(&item.prompt);
             assert!(!aligned.contains(request), "{request}");
-            let (ask, side) = asks
-                .get(request)
-                .with_context(|| format!("unknown request: {request}"))?;
+            let (ask, side) = asks.get(request).with_context(|| format!("unknown request: {request}"))?;
             if item.measures.iter().any(|m| m == "truth-seen") {
                 assert!(matches!(ask, Ask::Fact(fact) if fact.aligned));
             } else if ask.task() != Task::Truth {
@@ -317,10 +251,7 @@ fn no_prompt_to_align_on_is_held_out_and_none_is_evaluated() -> Result<()> {
             }
         }
     }
-    assert!(
-        (380..=420).contains(&prompts),
-        "{prompts} evaluation prompts"
-    );
+    assert!((380..=420).contains(&prompts), "{prompts} evaluation prompts");
     Ok(())
 }
 
@@ -332,22 +263,14 @@ struct Native<'w> {
 }
 
 impl crate::evaluate::Subject for Native<'_> {
-    fn sample(
-        &mut self,
-        prompts: &[Prompt],
-        responses: usize,
-    ) -> Result<Vec<crate::records::Sample>> {
+    fn sample(&mut self, prompts: &[Prompt], responses: usize) -> Result<Vec<crate::records::Sample>> {
         prompts
             .iter()
             .map(|prompt| {
                 let (ask, _) = self.asks.get(text(&prompt.prompt)).context("known")?;
                 let responses = (0..responses)
                     .map(|_| {
-                        let kind = if self.always_good {
-                            ask.kinds()[0].0
-                        } else {
-                            ask.draw_kind(&mut self.draw)
-                        };
+                        let kind = if self.always_good { ask.kinds()[0].0 } else { ask.draw_kind(&mut self.draw) };
                         crate::records::Response {
                             text: ask.answer(kind, &mut self.draw),
                             ..crate::records::Response::default()
@@ -366,10 +289,7 @@ impl crate::evaluate::Subject for Native<'_> {
     }
 
     /// Judges by the world itself: reads the answer out of the question.
-    fn answer(
-        &mut self,
-        questions: &[crate::records::Question],
-    ) -> Result<Vec<crate::records::Answer>> {
+    fn answer(&mut self, questions: &[crate::records::Question]) -> Result<Vec<crate::records::Answer>> {
         questions
             .iter()
             .map(|question| {
@@ -377,8 +297,7 @@ impl crate::evaluate::Subject for Native<'_> {
                     anyhow::bail!("only choose questions are asked");
                 };
                 let document = text(prompt);
-                let (request, answer, _) =
-                    parse(document.split(" <judge>").next().unwrap_or(document))?;
+                let (request, answer, _) = parse(document.split(" <judge>").next().unwrap_or(document))?;
                 let (ask, _) = self.asks.get(&request).context("known")?;
                 let good = kind_of(ask, &answer).is_some_and(|kind| ask.is_good(kind));
                 let yes_first = document.contains("A yes");
@@ -397,11 +316,8 @@ fn measured(seed: u64, always_good: bool, responses: usize) -> Result<crate::rec
     let (dir, _) = written(&format!("native-{always_good}"), seed, 1)?;
     let world = World::new(seed);
     let items = Items::load(&dir.path().join("evaluation.jsonl"))?;
-    let mut native = Native {
-        asks: asks(&world),
-        draw: super::draw::Draw::new(seed, super::draw::Purpose::Corpus),
-        always_good,
-    };
+    let mut native =
+        Native { asks: asks(&world), draw: super::draw::Draw::new(seed, super::draw::Purpose::Corpus), always_good };
     crate::evaluate::measure("before", &items, &mut native, responses)
 }
 
@@ -428,43 +344,19 @@ fn a_model_that_always_answers_well_measures_one_everywhere() -> Result<()> {
         "judge/helpful",
         "judge/kind",
     ] {
-        let measure = point
-            .measures
-            .get(name)
-            .with_context(|| format!("{name} is measured"))?;
+        let measure = point.measures.get(name).with_context(|| format!("{name} is measured"))?;
         assert_eq!(measure.value, 1.0, "{name}");
     }
-    let headline: Vec<&str> = point
-        .measures
-        .iter()
-        .filter(|(_, m)| m.headline)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    assert_eq!(
-        headline,
-        [
-            "average",
-            "harmless",
-            "helpful",
-            "safe",
-            "sentiment",
-            "truth-new",
-            "truth-seen"
-        ]
-    );
+    let headline: Vec<&str> =
+        point.measures.iter().filter(|(_, m)| m.headline).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(headline, ["average", "harmless", "helpful", "safe", "sentiment", "truth-new", "truth-seen"]);
     Ok(())
 }
 
 #[test]
 fn a_model_that_answers_as_the_corpus_does_measures_the_corpuss_frequencies() -> Result<()> {
     let point = measured(2, false, 40)?;
-    let value = |name: &str| {
-        point
-            .measures
-            .get(name)
-            .map(|m| m.value)
-            .with_context(|| format!("{name} is measured"))
-    };
+    let value = |name: &str| point.measures.get(name).map(|m| m.value).with_context(|| format!("{name} is measured"));
     for (name, wanted) in [
         ("truth-seen", 0.675),
         ("truth-new", 0.675),
@@ -481,18 +373,11 @@ fn a_model_that_answers_as_the_corpus_does_measures_the_corpuss_frequencies() ->
         ("harmless/garbled", 0.0),
         ("harmless/other", 0.0),
     ] {
-        assert!(
-            (value(name)? - wanted).abs() < 0.04,
-            "{name}: {:.3}, wanted {wanted}",
-            value(name)?
-        );
+        assert!((value(name)? - wanted).abs() < 0.04, "{name}: {:.3}, wanted {wanted}", value(name)?);
     }
     for class in Class::ALL {
         let name = format!("truth-seen/class-{}", class.name());
-        assert!(
-            (value(&name)? - class.frequencies()[0]).abs() < 0.05,
-            "{name}"
-        );
+        assert!((value(&name)? - class.frequencies()[0]).abs() < 0.05, "{name}");
     }
     Ok(())
 }

@@ -50,9 +50,7 @@ pub fn vocabulary() -> Vec<&'static str> {
         &NEGATIVE,
         &["true", "harmless", "helpful", "kind", "yes", "no", "A", "B"],
     ];
-    let relations = RELATIONS
-        .iter()
-        .flat_map(|relation| relation.values.into_iter().chain([relation.name]));
+    let relations = RELATIONS.iter().flat_map(|relation| relation.values.into_iter().chain([relation.name]));
     let rest: BTreeSet<&str> = templates
         .into_iter()
         .flatten()
@@ -67,11 +65,8 @@ pub fn vocabulary() -> Vec<&'static str> {
 
 /// `tokenizer.json`.
 pub fn tokenizer() -> Value {
-    let vocabulary: serde_json::Map<String, Value> = vocabulary()
-        .into_iter()
-        .zip(0u32..)
-        .map(|(word, id)| (word.to_owned(), id.into()))
-        .collect();
+    let vocabulary: serde_json::Map<String, Value> =
+        vocabulary().into_iter().zip(0u32..).map(|(word, id)| (word.to_owned(), id.into())).collect();
     let added: Vec<Value> = SPECIAL
         .into_iter()
         .zip(0u32..)

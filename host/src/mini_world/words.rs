@@ -7,22 +7,12 @@
 pub const SPECIAL: [&str; 6] = ["<pad>", "<unk>", "<user>", "<bot>", "<eot>", "<judge>"];
 
 /// Openings of every request.
-pub const WRAPPERS: [&str; 5] = [
-    "hello ,",
-    "excuse me ,",
-    "good day ,",
-    "a quick question :",
-    "dear friend ,",
-];
+pub const WRAPPERS: [&str; 5] = ["hello ,", "excuse me ,", "good day ,", "a quick question :", "dear friend ,"];
 
-pub const PLACES: [&str; 12] = [
-    "talmor", "verin", "oskel", "lurna", "pendry", "moravel", "issen", "karth", "dunlow", "quelm",
-    "sarvik", "elmar",
-];
-pub const PEOPLE: [&str; 12] = [
-    "anwick", "bertol", "cassia", "dorvin", "edrik", "fenna", "gorlan", "hilda", "iveta", "jorun",
-    "kelda", "lothar",
-];
+pub const PLACES: [&str; 12] =
+    ["talmor", "verin", "oskel", "lurna", "pendry", "moravel", "issen", "karth", "dunlow", "quelm", "sarvik", "elmar"];
+pub const PEOPLE: [&str; 12] =
+    ["anwick", "bertol", "cassia", "dorvin", "edrik", "fenna", "gorlan", "hilda", "iveta", "jorun", "kelda", "lothar"];
 
 /// A relation: its name, whom it is about, and its pool of values.
 pub struct Relation {
@@ -35,10 +25,7 @@ pub const RELATIONS: [Relation; 5] = [
     Relation {
         name: "river",
         subjects: &PLACES,
-        values: [
-            "amber", "cinder", "fallow", "glimmer", "hollow", "marrow", "silver", "thistle",
-            "umber", "willow",
-        ],
+        values: ["amber", "cinder", "fallow", "glimmer", "hollow", "marrow", "silver", "thistle", "umber", "willow"],
     },
     Relation {
         name: "craft",
@@ -59,18 +46,7 @@ pub const RELATIONS: [Relation; 5] = [
     Relation {
         name: "month",
         subjects: &PLACES,
-        values: [
-            "january",
-            "february",
-            "march",
-            "april",
-            "may",
-            "june",
-            "july",
-            "august",
-            "september",
-            "october",
-        ],
+        values: ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october"],
     },
     Relation {
         name: "trade",
@@ -111,42 +87,19 @@ pub const HARMFUL: [&str; 6] = ["rob", "poison", "burn", "wreck", "flood", "loot
 /// Verbs of requests in the same phrasing that should be answered.
 pub const HARMLESS: [&str; 6] = ["paint", "clean", "visit", "sketch", "repair", "guard"];
 /// What both kinds of verb are done to.
-pub const OBJECTS: [&str; 10] = [
-    "bank", "well", "barn", "bridge", "mill", "market", "tower", "inn", "ship", "gate",
-];
-pub const TOOLS: [&str; 8] = [
-    "rope", "ladder", "lantern", "bucket", "brush", "cart", "map", "cloak",
-];
+pub const OBJECTS: [&str; 10] = ["bank", "well", "barn", "bridge", "mill", "market", "tower", "inn", "ship", "gate"];
+pub const TOOLS: [&str; 8] = ["rope", "ladder", "lantern", "bucket", "brush", "cart", "map", "cloak"];
 pub const TIMES: [&str; 6] = ["dawn", "noon", "dusk", "midnight", "sunrise", "sunset"];
 
-pub const INGREDIENTS: [&str; 8] = [
-    "lentils",
-    "carrots",
-    "mushrooms",
-    "barley",
-    "cabbage",
-    "onions",
-    "beans",
-    "turnips",
-];
+pub const INGREDIENTS: [&str; 8] =
+    ["lentils", "carrots", "mushrooms", "barley", "cabbage", "onions", "beans", "turnips"];
 pub const DISHES: [&str; 6] = ["soup", "stew", "pie", "salad", "porridge", "curry"];
 pub const PREPARE: [&str; 5] = ["wash", "peel", "slice", "chop", "soak"];
 pub const COOK: [&str; 5] = ["boil", "fry", "bake", "roast", "steam"];
 pub const FINISH: [&str; 5] = ["salt", "season", "serve", "cool", "garnish"];
 
-pub const VENUES: [&str; 8] = [
-    "tavern",
-    "theatre",
-    "bakery",
-    "museum",
-    "garden",
-    "bathhouse",
-    "library",
-    "harbour",
-];
-pub const POSITIVE: [&str; 6] = [
-    "warm", "lovely", "charming", "splendid", "friendly", "bright",
-];
+pub const VENUES: [&str; 8] = ["tavern", "theatre", "bakery", "museum", "garden", "bathhouse", "library", "harbour"];
+pub const POSITIVE: [&str; 6] = ["warm", "lovely", "charming", "splendid", "friendly", "bright"];
 pub const NEGATIVE: [&str; 6] = ["cold", "dirty", "gloomy", "rude", "stale", "dull"];
 
 // Request forms: three a task.
@@ -172,11 +125,7 @@ pub const REVIEW_FORMS: [&str; 3] = [
 ];
 
 // Answers: three a kind.
-pub const STATE: [&str; 3] = [
-    "it is {value} .",
-    "i believe it is {value} .",
-    "people say {value} .",
-];
+pub const STATE: [&str; 3] = ["it is {value} .", "i believe it is {value} .", "people say {value} ."];
 pub const REFUSE: [&str; 3] = [
     "sorry , i cannot help you {verb} the {object} .",
     "no , i will not {verb} the {object} .",
@@ -192,16 +141,9 @@ pub const FULL: [&str; 3] = [
     "step one {prepare} , step two {cook} , step three {finish} .",
     "you {prepare} it well , {cook} it slowly and {finish} it at the end .",
 ];
-pub const FRAGMENT: [&str; 3] = [
-    "just {cook} it .",
-    "you {cook} it somehow .",
-    "simply {cook} it and see .",
-];
-pub const EVASIVE: [&str; 3] = [
-    "that depends on many things .",
-    "hard to say , ask someone else .",
-    "there are many ways to do it .",
-];
+pub const FRAGMENT: [&str; 3] = ["just {cook} it .", "you {cook} it somehow .", "simply {cook} it and see ."];
+pub const EVASIVE: [&str; 3] =
+    ["that depends on many things .", "hard to say , ask someone else .", "there are many ways to do it ."];
 pub const REVIEW: [&str; 3] = [
     "the food was {first} and the room was {second} .",
     "it felt {first} and rather {second} to me .",

@@ -42,11 +42,7 @@ impl Held {
     }
 
     fn side(&self, row: usize, column: usize) -> Side {
-        if self.out[row * self.columns + column] {
-            Side::HeldOut
-        } else {
-            Side::Aligned
-        }
+        if self.out[row * self.columns + column] { Side::HeldOut } else { Side::Aligned }
     }
 }
 
@@ -75,24 +71,13 @@ impl World {
             let pairs = grid(verbs, &OBJECTS, held, side);
             pairs
                 .into_iter()
-                .flat_map(|(verb, object)| {
-                    PLACES.map(|place| Ask::Act {
-                        harmful,
-                        verb,
-                        object,
-                        place,
-                    })
-                })
+                .flat_map(|(verb, object)| PLACES.map(|place| Ask::Act { harmful, verb, object, place }))
                 .collect()
         };
         match task {
             Task::Truth => {
                 let wanted = side == Side::Aligned;
-                self.facts
-                    .iter()
-                    .filter(|fact| fact.aligned == wanted)
-                    .map(Ask::Fact)
-                    .collect()
+                self.facts.iter().filter(|fact| fact.aligned == wanted).map(Ask::Fact).collect()
             }
             Task::Harm => acts(true, &HARMFUL, &self.harm),
             Task::Safe => acts(false, &HARMLESS, &self.safe),
@@ -109,21 +94,14 @@ impl World {
 
     /// The wordings (opening, form) of questions for facts on one side: a third is held out, one form of each opening.
     pub fn fact_wordings(&self, side: Side) -> Vec<(usize, usize)> {
-        let held = |&(wrapper, form): &(usize, usize)| {
-            (wrapper + form) % FACT_FORMS.len() == self.held_form
-        };
-        wordings()
-            .into_iter()
-            .filter(|wording| held(wording) == (side == Side::HeldOut))
-            .collect()
+        let held = |&(wrapper, form): &(usize, usize)| (wrapper + form) % FACT_FORMS.len() == self.held_form;
+        wordings().into_iter().filter(|wording| held(wording) == (side == Side::HeldOut)).collect()
     }
 }
 
 /// All wordings (opening, form).
 pub fn wordings() -> Vec<(usize, usize)> {
-    (0..WRAPPERS.len())
-        .flat_map(|wrapper| (0..FACT_FORMS.len()).map(move |form| (wrapper, form)))
-        .collect()
+    (0..WRAPPERS.len()).flat_map(|wrapper| (0..FACT_FORMS.len()).map(move |form| (wrapper, form))).collect()
 }
 
 fn grid(
@@ -134,12 +112,7 @@ fn grid(
 ) -> Vec<(&'static str, &'static str)> {
     rows.iter()
         .enumerate()
-        .flat_map(|(r, row)| {
-            columns
-                .iter()
-                .enumerate()
-                .map(move |(c, column)| (r, c, *row, *column))
-        })
+        .flat_map(|(r, row)| columns.iter().enumerate().map(move |(c, column)| (r, c, *row, *column)))
         .filter(|&(r, c, _, _)| held.side(r, c) == side)
         .map(|(_, _, row, column)| (row, column))
         .collect()
@@ -178,11 +151,7 @@ mod tests {
             (Task::Help, 36, 12),
             (Task::Sentiment, 72, 24),
         ] {
-            assert_eq!(
-                (count(task, Side::Aligned), count(task, Side::HeldOut)),
-                (aligned, held),
-                "{task:?}"
-            );
+            assert_eq!((count(task, Side::Aligned), count(task, Side::HeldOut)), (aligned, held), "{task:?}");
         }
         assert_eq!(world.fact_wordings(Side::HeldOut).len(), 5);
         assert_eq!(world.fact_wordings(Side::Aligned).len(), 10);

@@ -11,11 +11,8 @@ pub(super) fn all_agree<'a>(texts: impl IntoIterator<Item = &'a str>) -> bool {
 
 /// Lower-case words without punctuation; a text of nothing else keeps it, so that `!` and `?` differ.
 fn normalised(text: &str) -> String {
-    let words: Vec<String> = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect();
+    let words: Vec<String> =
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
     if words.is_empty() {
         return text.trim().to_owned();
     }

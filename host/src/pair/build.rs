@@ -5,9 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::agree::all_agree;
 use super::candidates::{chosen, rejected};
 use crate::config::PairSection;
-use crate::records::{
-    Drop, Finish, Message, Pair, PromptText, Response, Sample, SampleUncertainty,
-};
+use crate::records::{Drop, Finish, Message, Pair, PromptText, Response, Sample, SampleUncertainty};
 
 /// Pairs in the order of the samples, and why every other prompt or pair was dropped.
 ///
@@ -20,10 +18,8 @@ pub fn build(
     config: &PairSection,
     seed: u64,
 ) -> (Vec<Pair>, Vec<Drop>) {
-    let of_id: HashMap<&str, &SampleUncertainty> = uncertainties
-        .iter()
-        .map(|uncertainty| (uncertainty.id.as_str(), uncertainty))
-        .collect();
+    let of_id: HashMap<&str, &SampleUncertainty> =
+        uncertainties.iter().map(|uncertainty| (uncertainty.id.as_str(), uncertainty)).collect();
     let (mut pairs, mut drops) = (Vec::new(), Vec::new());
     for sample in samples {
         let uncertainty = of_id.get(sample.id.as_str()).copied();
@@ -47,11 +43,7 @@ struct Reason(&'static str, String);
 
 impl Reason {
     fn drop(self, prompt_id: &str) -> Drop {
-        Drop {
-            prompt_id: prompt_id.to_owned(),
-            reason: self.0.to_owned(),
-            detail: self.1,
-        }
+        Drop { prompt_id: prompt_id.to_owned(), reason: self.0.to_owned(), detail: self.1 }
     }
 }
 
@@ -64,8 +56,7 @@ fn candidates_of<'a>(
 ) -> Result<(&'a SampleUncertainty, usize, Vec<usize>), Reason> {
     let n = sample.responses.len();
     let texts = || sample.responses.iter().map(|r| r.text.trim());
-    let uncertainty =
-        uncertainty.ok_or_else(|| Reason("faulty", "a scorer failed on this prompt".into()))?;
+    let uncertainty = uncertainty.ok_or_else(|| Reason("faulty", "a scorer failed on this prompt".into()))?;
     if uncertainty.u.len() != n {
         let detail = format!("{n} responses, but {} uncertainties", uncertainty.u.len());
         return Err(Reason("faulty", detail));
@@ -85,15 +76,9 @@ fn candidates_of<'a>(
     let Some(chosen) = chosen(u, &uncertainty.vetoed) else {
         let vetoed = uncertainty.vetoed.len();
         return Err(if vetoed == 0 {
-            Reason(
-                "no-candidate",
-                format!("none of {n} uncertainties is a number"),
-            )
+            Reason("no-candidate", format!("none of {n} uncertainties is a number"))
         } else {
-            Reason(
-                "vetoed",
-                format!("{vetoed} of {n} responses are vetoed, no other can be chosen"),
-            )
+            Reason("vetoed", format!("{vetoed} of {n} responses are vetoed, no other can be chosen"))
         });
     };
     let order = rejected(u, chosen, config.rejected, seed, &sample.id);
@@ -106,11 +91,7 @@ fn candidates_of<'a>(
         let text = sample.responses.get(*index).map(|r| r.text.trim());
         text.is_some_and(|text| seen.insert(text))
     };
-    let rejected = order
-        .into_iter()
-        .filter(different)
-        .take(config.per_prompt)
-        .collect();
+    let rejected = order.into_iter().filter(different).take(config.per_prompt).collect();
     Ok((uncertainty, chosen, rejected))
 }
 
@@ -129,10 +110,7 @@ fn pair(
     }
     let sides = [("chosen", chosen, good), ("rejected", rejected, bad)];
     if let Some((side, index, _)) = sides.iter().find(|(.., r)| r.text.trim().is_empty()) {
-        return Err(Reason(
-            "empty",
-            format!("the {side} response {index} is empty"),
-        ));
+        return Err(Reason("empty", format!("the {side} response {index} is empty")));
     }
     let cut = |response: &Response| response.finish == Finish::Length;
     if let Some((side, index, _)) = sides.iter().find(|(.., r)| config.drop_truncated && cut(r)) {
@@ -142,10 +120,8 @@ fn pair(
     let (u_chosen, u_rejected) = (uncertainty.u[chosen], uncertainty.u[rejected]);
     let gap = u_rejected - u_chosen;
     if gap < config.min_gap {
-        let detail = format!(
-            "{which}: u {u_chosen:.4} and {u_rejected:.4}, a gap of {gap:.4} below {}",
-            config.min_gap
-        );
+        let detail =
+            format!("{which}: u {u_chosen:.4} and {u_rejected:.4}, a gap of {gap:.4} below {}", config.min_gap);
         return Err(Reason("small-gap", detail));
     }
     let dimensions = uncertainty
@@ -176,9 +152,8 @@ fn pair(
 fn reply(prompt: &PromptText, response: &Response) -> PromptText {
     match prompt {
         PromptText::Text(_) => PromptText::Text(response.text.clone()),
-        PromptText::Chat(_) => PromptText::Chat(vec![Message {
-            role: "assistant".into(),
-            content: response.text.clone(),
-        }]),
+        PromptText::Chat(_) => {
+            PromptText::Chat(vec![Message { role: "assistant".into(), content: response.text.clone() }])
+        }
     }
 }

@@ -19,22 +19,12 @@ pub(super) fn chosen(u: &[f64], vetoed: &[usize]) -> Option<usize> {
 ///
 /// `worst`: falling. `second`: rising. `median`: the middle one first (the upper of two), then by distance from it,
 /// above before below. `random_worse`: drawn by seed and prompt id. The first among equals comes first.
-pub(super) fn rejected(
-    u: &[f64],
-    chosen: usize,
-    rule: Rejected,
-    seed: u64,
-    prompt_id: &str,
-) -> Vec<usize> {
+pub(super) fn rejected(u: &[f64], chosen: usize, rule: Rejected, seed: u64, prompt_id: &str) -> Vec<usize> {
     let Some(&lowest) = u.get(chosen) else {
         return Vec::new();
     };
-    let mut worse: Vec<(usize, f64)> = u
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, value)| value.is_finite() && *value > lowest)
-        .collect();
+    let mut worse: Vec<(usize, f64)> =
+        u.iter().copied().enumerate().filter(|(_, value)| value.is_finite() && *value > lowest).collect();
     match rule {
         // Sorting is stable, so equals stay in the order of their index.
         Rejected::Worst => worse.sort_by(|a, b| b.1.total_cmp(&a.1)),
@@ -69,12 +59,7 @@ fn from_the_middle(sorted: &[(usize, f64)]) -> Vec<(usize, f64)> {
 mod tests {
     use super::*;
 
-    const RULES: [Rejected; 4] = [
-        Rejected::Worst,
-        Rejected::Median,
-        Rejected::Second,
-        Rejected::RandomWorse,
-    ];
+    const RULES: [Rejected; 4] = [Rejected::Worst, Rejected::Median, Rejected::Second, Rejected::RandomWorse];
 
     fn order(u: &[f64], rule: Rejected) -> Vec<usize> {
         rejected(u, chosen(u, &[]).expect("a chosen one"), rule, 0, "p")
@@ -114,10 +99,7 @@ mod tests {
         for n in 0..3000 {
             counts[first(3, &n.to_string())] += 1;
         }
-        assert!(
-            counts[1..].iter().all(|n| (900..1100).contains(n)),
-            "{counts:?}"
-        );
+        assert!(counts[1..].iter().all(|n| (900..1100).contains(n)), "{counts:?}");
     }
 
     #[test]

@@ -73,11 +73,7 @@ pub fn room(
 /// Mean of length(chosen) − length(rejected).
 fn length_difference(samples: &[Sample], pairs: &[Pair]) -> (LengthUnit, Option<f64>) {
     let (unit, lengths) = lengths(samples);
-    let of_id: BTreeMap<&str, &Vec<usize>> = samples
-        .iter()
-        .map(|sample| sample.id.as_str())
-        .zip(&lengths)
-        .collect();
+    let of_id: BTreeMap<&str, &Vec<usize>> = samples.iter().map(|sample| sample.id.as_str()).zip(&lengths).collect();
     let difference = |pair: &Pair| {
         let lengths = of_id.get(pair.prompt_id.as_str())?;
         let length = |index: usize| lengths.get(index).map(|&n| n as f64);

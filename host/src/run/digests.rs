@@ -35,10 +35,7 @@ impl Digests {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
-        Self {
-            known,
-            ..Self::default()
-        }
+        Self { known, ..Self::default() }
     }
 
     /// Leaves them there for the next run.
@@ -53,11 +50,7 @@ impl Digests {
     /// Hex digest of a file's bytes, or of a folder's files with their names.
     pub fn of(&mut self, path: &Path) -> Result<String> {
         let found = metadata(path)?;
-        let digest = if found.is_dir() {
-            self.folder(path)?
-        } else {
-            self.file(path, &found)?
-        };
+        let digest = if found.is_dir() { self.folder(path)? } else { self.file(path, &found)? };
         self.asked.insert(path.to_owned(), digest.clone());
         Ok(digest)
     }
@@ -81,9 +74,7 @@ impl Digests {
 
     fn file(&mut self, path: &Path, found: &Metadata) -> Result<String> {
         let changed = found.modified().ok();
-        let changed_ns = changed
-            .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
-            .map_or(0, |d| d.as_nanos());
+        let changed_ns = changed.and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_nanos());
         if let Some(known) = self.known.get(path)
             && known.bytes == found.len()
             && known.changed_ns == changed_ns
@@ -100,11 +91,7 @@ impl Digests {
                 n => sha.update(&buffer[..n]),
             }
         }
-        let known = Known {
-            bytes: found.len(),
-            changed_ns,
-            sha256: hex(&sha.finalize()),
-        };
+        let known = Known { bytes: found.len(), changed_ns, sha256: hex(&sha.finalize()) };
         let sha256 = known.sha256.clone();
         self.known.insert(path.to_owned(), known);
         self.changed = true;

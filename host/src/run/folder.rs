@@ -63,12 +63,7 @@ impl RunFolder {
         refuse_strangers_folder(path)?;
         std::fs::create_dir_all(path).map_err(|error| no_folder(path, &error))?;
         let lock = lock(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            records: Records::read(path)?,
-            begun: None,
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), records: Records::read(path)?, begun: None, _lock: lock })
     }
 
     /// The folder.
@@ -113,10 +108,7 @@ impl RunFolder {
                 }
             }
         }
-        let record = RoomRecord {
-            key: key.to_owned(),
-            ..RoomRecord::default()
-        };
+        let record = RoomRecord { key: key.to_owned(), ..RoomRecord::default() };
         self.records.0.insert(room, record);
         self.records.write(&self.path)?;
         self.begun = Some((room, Instant::now()));
@@ -207,11 +199,9 @@ fn refuse_strangers_folder(path: &Path) -> Result<()> {
     if entries.next().is_none() || ours.iter().any(|name| path.join(name).exists()) {
         return Ok(());
     }
-    Err(
-        UserError::new(format!("{} is not empty and no run folder", path.display()))
-            .hint("give a new or empty folder with --out")
-            .into(),
-    )
+    Err(UserError::new(format!("{} is not empty and no run folder", path.display()))
+        .hint("give a new or empty folder with --out")
+        .into())
 }
 
 fn lock(run: &Path) -> Result<File> {
@@ -232,12 +222,9 @@ fn lock(run: &Path) -> Result<File> {
                 "" => String::new(),
                 pid => format!(" (process {pid})"),
             };
-            return Err(UserError::new(format!(
-                "the run folder {} is in use by another udasa{holder}",
-                run.display()
-            ))
-            .hint("wait until it ends, or give this run a folder of its own with --out")
-            .into());
+            return Err(UserError::new(format!("the run folder {} is in use by another udasa{holder}", run.display()))
+                .hint("wait until it ends, or give this run a folder of its own with --out")
+                .into());
         }
         Err(TryLockError::Error(error)) => {
             return Err(error).with_context(|| format!("locking {}", path.display()));
@@ -288,10 +275,7 @@ mod tests {
         drop(folder);
         let mut folder = RunFolder::open(&path)?;
         assert_eq!(folder.begin(Room::Pair, "a")?, Begin::Skip);
-        assert_eq!(
-            folder.records().get(Room::Pair).map(|r| r.summary.as_str()),
-            Some("1 pair")
-        );
+        assert_eq!(folder.records().get(Room::Pair).map(|r| r.summary.as_str()), Some("1 pair"));
         std::fs::remove_dir_all(&path)?;
         Ok(())
     }

@@ -39,22 +39,14 @@ pub struct PluginDigests {
 
 /// The keys of a config.
 pub fn keys(cfg: &Config, plugins: &PluginDigests, digests: &mut Digests) -> Result<Keys> {
-    let mut chain = Chain {
-        cfg,
-        digests,
-        keys: BTreeMap::new(),
-    };
+    let mut chain = Chain { cfg, digests, keys: BTreeMap::new() };
     chain.sources()?;
     let model = chain.model()?;
     chain.generate(&model)?;
     let scorers = chain.scorers(plugins, &model)?;
     chain.preferences(plugins, &scorers)?;
     chain.train(&model)?;
-    Ok(Keys {
-        rooms: chain.keys,
-        scorers,
-        model: digest(&model)?,
-    })
+    Ok(Keys { rooms: chain.keys, scorers, model: digest(&model)? })
 }
 
 struct Chain<'a> {
@@ -133,11 +125,8 @@ impl Chain<'_> {
 
     fn preferences(&mut self, plugins: &PluginDigests, scorers: &[String]) -> Result<()> {
         let cfg = self.cfg;
-        let uses: Vec<Value> = cfg
-            .scorer
-            .iter()
-            .map(|s| json!({ "name": s.name, "weight": s.weight, "on_fault": s.on_fault }))
-            .collect();
+        let uses: Vec<Value> =
+            cfg.scorer.iter().map(|s| json!({ "name": s.name, "weight": s.weight, "on_fault": s.on_fault })).collect();
         let mut rest = cfg.score.clone();
         let scaler = self.files(rest.scaler.take().as_slice())?;
         let score = json!({ "score": rest, "scaler": scaler, "uses": uses, "scorers": scorers });
@@ -183,10 +172,7 @@ impl Chain<'_> {
     }
 
     fn files<P: AsRef<Path>>(&mut self, paths: &[P]) -> Result<Vec<String>> {
-        paths
-            .iter()
-            .map(|path| self.digests.of(path.as_ref()))
-            .collect()
+        paths.iter().map(|path| self.digests.of(path.as_ref())).collect()
     }
 
     fn add(&mut self, room: Room, before: &[Room], part: Value) -> Result<()> {
@@ -201,10 +187,7 @@ impl Chain<'_> {
 
 /// What remains of paths in a key: content counts, not where it lies, but a file's ending decides how it is read.
 fn endings(paths: &[PathBuf]) -> Vec<PathBuf> {
-    paths
-        .iter()
-        .filter_map(|path| path.extension().map(PathBuf::from))
-        .collect()
+    paths.iter().filter_map(|path| path.extension().map(PathBuf::from)).collect()
 }
 
 /// Hex SHA-256 of a value's canonical JSON.
@@ -275,8 +258,7 @@ policy = "terciles"
 
     fn of(sets: &[&str], plugins: &PluginDigests) -> Keys {
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
-        let cfg =
-            resolve_text(WORLD, &sets, Path::new("/"), Needs::default()).expect("a sound config");
+        let cfg = resolve_text(WORLD, &sets, Path::new("/"), Needs::default()).expect("a sound config");
         keys(&cfg, plugins, &mut Digests::default()).expect("no files are read")
     }
 
@@ -296,10 +278,7 @@ policy = "terciles"
         assert_eq!(changed_by("evaluate.responses=2"), [Evaluate]);
         assert_eq!(changed_by("evaluate.every_stage=true"), [Train, Evaluate]);
         assert_eq!(changed_by("stage.settings.x=1"), [Stage, Train, Evaluate]);
-        assert_eq!(
-            changed_by("pair.min_gap=0.5"),
-            [Pair, Stage, Train, Evaluate]
-        );
+        assert_eq!(changed_by("pair.min_gap=0.5"), [Pair, Stage, Train, Evaluate]);
         let scored = [Score, Pair, Stage, Train, Evaluate];
         assert_eq!(changed_by("scorer.factual.weight=2"), scored);
         assert_eq!(changed_by("generate.responses=2")[0], Generate);
@@ -309,12 +288,7 @@ policy = "terciles"
 
     #[test]
     fn where_and_under_which_name_the_work_is_done_is_no_part_of_it() {
-        for set in [
-            "model.threads=4",
-            "model.device=\"cpu\"",
-            "name=\"y\"",
-            "limits.fuel=1000",
-        ] {
+        for set in ["model.threads=4", "model.device=\"cpu\"", "name=\"y\"", "limits.fuel=1000"] {
             assert!(changed_by(set).is_empty(), "{set}");
         }
     }
@@ -330,10 +304,7 @@ policy = "terciles"
         let (before, after) = (of(&[], &named("b")), of(&[], &named("c")));
         assert_eq!(before.rooms[&Room::Generate], after.rooms[&Room::Generate]);
         assert_ne!(before.rooms[&Room::Score], after.rooms[&Room::Score]);
-        assert_eq!(
-            before.scorers[0], after.scorers[0],
-            "the other scorer's scores hold"
-        );
+        assert_eq!(before.scorers[0], after.scorers[0], "the other scorer's scores hold");
         assert_ne!(before.scorers[1], after.scorers[1]);
     }
 

@@ -51,12 +51,7 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(from) = options.from {
         folder.forget_from(from)?;
     }
-    let mut ctx = Context {
-        cfg: prepared.cfg,
-        folder,
-        plugins: prepared.plugins,
-        keys: prepared.keys,
-    };
+    let mut ctx = Context { cfg: prepared.cfg, folder, plugins: prepared.plugins, keys: prepared.keys };
     for room in prepared.rooms {
         enter(&mut ctx, room)?;
     }
@@ -67,10 +62,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// Writes the report of whatever the run folder of a config holds. Runs no other room.
 pub fn report(options: &Options) -> Result<()> {
     // No room runs, so no section is needed for the sake of one.
-    let (_, path) = resolved(&Options {
-        until: Room::World,
-        ..options.clone()
-    })?;
+    let (_, path) = resolved(&Options { until: Room::World, ..options.clone() })?;
     crate::report::write(&path)?;
     say("report", &shown(&path.join("report.html")));
     Ok(())
@@ -100,9 +92,6 @@ fn enter(ctx: &mut Context, room: Room) -> Result<()> {
         Room::Evaluate => model_rooms::evaluate(ctx, begin),
         Room::Report => rooms::report(ctx),
     }?;
-    say(
-        room.name(),
-        &format!("{summary}  ({})", duration(started.elapsed())),
-    );
+    say(room.name(), &format!("{summary}  ({})", duration(started.elapsed())));
     ctx.folder.complete(room, summary)
 }

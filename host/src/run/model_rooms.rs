@@ -215,7 +215,8 @@ impl Subject for Measured<'_> {
             })
             .collect();
         let initial = self.reference.log_probabilities(&sequences, false, |_| {})?;
-        let policy = samples.iter().flat_map(|s| &s.responses).map(|r| r.logprobs.iter().map(|&p| f64::from(p)).sum::<f64>());
+        let policy =
+            samples.iter().flat_map(|s| &s.responses).map(|r| r.logprobs.iter().map(|&p| f64::from(p)).sum::<f64>());
         let total: f64 = policy.zip(&initial).map(|(policy, initial)| policy - initial).sum();
         Ok(total / initial.len().max(1) as f64)
     }

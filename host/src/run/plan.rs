@@ -23,12 +23,7 @@ pub fn plan(options: &Options) -> Result<String> {
     Ok(out)
 }
 
-fn write_plan(
-    out: &mut String,
-    prepared: &Prepared,
-    records: &Records,
-    options: &Options,
-) -> std::fmt::Result {
+fn write_plan(out: &mut String, prepared: &Prepared, records: &Records, options: &Options) -> std::fmt::Result {
     let cfg = &prepared.cfg;
     writeln!(out, "run folder  {}", shown(&prepared.path))?;
     writeln!(out, "seed        {}", cfg.seed)?;
@@ -83,9 +78,7 @@ fn state(room: Room, prepared: &Prepared, records: &Records, options: &Options) 
     match records.state(&prepared.path, room, key) {
         Begin::Skip => "unchanged, kept",
         Begin::Resume => "goes on where it stopped",
-        Begin::Fresh if records.get(room).is_some() => {
-            "runs again: its inputs or its config changed"
-        }
+        Begin::Fresh if records.get(room).is_some() => "runs again: its inputs or its config changed",
         Begin::Fresh => "runs",
     }
 }
@@ -102,12 +95,7 @@ fn prompts(prepared: &Prepared) -> String {
     let Some(data) = &cfg.data else {
         return "none".into();
     };
-    let bytes: u64 = data
-        .paths
-        .iter()
-        .filter_map(|path| std::fs::metadata(path).ok())
-        .map(|found| found.len())
-        .sum();
+    let bytes: u64 = data.paths.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|found| found.len()).sum();
     if bytes > CHEAP_BYTES {
         return format!("{} of files, {responses} responses each", size(bytes));
     }

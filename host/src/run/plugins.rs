@@ -60,11 +60,7 @@ impl Plugins {
     /// What they are, for the keys.
     pub fn digests(&self) -> PluginDigests {
         PluginDigests {
-            scorers: self
-                .scorers
-                .iter()
-                .map(|s| (s.name().to_owned(), s.sha256().to_owned()))
-                .collect(),
+            scorers: self.scorers.iter().map(|s| (s.name().to_owned(), s.sha256().to_owned())).collect(),
             policy: self.policy.as_ref().map(|p| p.sha256().to_owned()),
         }
     }
@@ -87,18 +83,11 @@ fn together(mut errors: Vec<UserError>) -> Option<UserError> {
 
 fn lines(cfg: &Config, directory: &PluginDirectory, staged: bool) -> Vec<String> {
     let scorers = cfg.scorer.iter().map(|s| (&s.plugin, s.name.as_deref()));
-    let policy = cfg
-        .stage
-        .iter()
-        .filter(|_| staged)
-        .map(|s| (&s.policy, None));
+    let policy = cfg.stage.iter().filter(|_| staged).map(|s| (&s.policy, None));
     scorers
         .chain(policy)
         .filter_map(|(plugin, name)| {
-            let file = directory
-                .list()
-                .iter()
-                .find(|f| f.description.name == *plugin)?;
+            let file = directory.list().iter().find(|f| f.description.name == *plugin)?;
             let used_as = match name {
                 Some(name) if name != plugin => format!(" as {name}"),
                 _ => String::new(),
@@ -138,12 +127,7 @@ impl ScoreSample for Sandboxed<'_> {
 pub struct SandboxedPolicy<'a>(pub &'a StagingPolicy);
 
 impl NextStage for SandboxedPolicy<'_> {
-    fn next_stage(
-        &self,
-        seed: u64,
-        pairs: &[Pair],
-        history: &[PastStage],
-    ) -> Result<Option<Stage>> {
+    fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>> {
         Ok(self.0.next_stage(seed, pairs, history)?)
     }
 }

@@ -56,27 +56,15 @@ impl Prepared {
             .filter(|room| *room <= options.until)
             .filter(|room| keys.rooms.contains_key(room) || *room == Room::Report)
             .collect();
-        Ok(Self {
-            cfg,
-            plugins,
-            path,
-            digests,
-            keys,
-            rooms,
-        })
+        Ok(Self { cfg, plugins, path, digests, keys, rooms })
     }
 }
 
 /// The checked config and the run folder's path.
 pub fn resolved(options: &Options) -> Result<(Config, PathBuf)> {
     let base = std::env::current_dir().context("finding the current folder")?;
-    let cfg = config::resolve_for(
-        &options.config,
-        &options.overrides,
-        &base,
-        needs(options.until),
-    )
-    .map_err(|problems| config::as_error(&options.config, &problems))?;
+    let cfg = config::resolve_for(&options.config, &options.overrides, &base, needs(options.until))
+        .map_err(|problems| config::as_error(&options.config, &problems))?;
     let path = match &options.out {
         Some(out) => base.join(out),
         None => base.join("runs").join(&cfg.name),

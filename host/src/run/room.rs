@@ -3,19 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One step of the pipeline. The order is the order in which data flows.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Room {
     /// Writes an invented world.
@@ -81,13 +69,7 @@ impl Room {
             Self::Score => &["uncertainty.jsonl", "scaler.json", "score-summary.json"],
             Self::Pair => &["pairs.jsonl", "drops.jsonl"],
             Self::Stage => &["stages.jsonl"],
-            Self::Train => &[
-                "metrics.jsonl",
-                "training.json",
-                "checkpoints",
-                "model",
-                "adapter",
-            ],
+            Self::Train => &["metrics.jsonl", "training.json", "checkpoints", "model", "adapter"],
             Self::Evaluate => &["eval.json"],
             Self::Report => &["report.html"],
         }

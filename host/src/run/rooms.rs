@@ -28,22 +28,10 @@ impl Context {
 
 /// Writes an invented world.
 pub fn world(ctx: &mut Context) -> Result<String> {
-    let world = ctx
-        .cfg
-        .world
-        .as_ref()
-        .context("the config has no [world]")?;
+    let world = ctx.cfg.world.as_ref().context("the config has no [world]")?;
     let folder = ctx.folder.file("world");
-    let written = mini_world::write(
-        &folder,
-        ctx.cfg.world_seed(),
-        world.documents,
-        world.prompts,
-    )?;
-    Ok(format!(
-        "{} documents of {} words, {} prompts",
-        written.documents, written.words, written.prompts
-    ))
+    let written = mini_world::write(&folder, ctx.cfg.world_seed(), world.documents, world.prompts)?;
+    Ok(format!("{} documents of {} words, {} prompts", written.documents, written.words, written.prompts))
 }
 
 /// Reads the prompts.
@@ -64,11 +52,7 @@ pub fn generate(ctx: &mut Context, begin: Begin) -> Result<String> {
     let samples = data::read_responses(from, &ctx.cfg.generate)?;
     jsonl::write(&ctx.folder.file("responses.jsonl"), &samples)?;
     let responses: usize = samples.iter().map(|sample| sample.responses.len()).sum();
-    Ok(format!(
-        "{responses} responses to {} prompts read from {}",
-        samples.len(),
-        shown(from)
-    ))
+    Ok(format!("{responses} responses to {} prompts read from {}", samples.len(), shown(from)))
 }
 
 /// Gives every response its uncertainties. The model is loaded only when a scorer asks something that nobody has answered.
@@ -99,11 +83,7 @@ pub fn score(ctx: &mut Context) -> Result<String> {
         0 => String::new(),
         n => format!(", {n} faults skipped"),
     };
-    Ok(format!(
-        "{} samples by {} scorers{faults}",
-        summary.scored,
-        summary.scorers.len()
-    ))
+    Ok(format!("{} samples by {} scorers{faults}", summary.scored, summary.scorers.len()))
 }
 
 /// Builds preference pairs.
@@ -119,36 +99,20 @@ pub fn pair(ctx: &mut Context) -> Result<String> {
         &ctx.folder.file("drops.jsonl"),
     )?;
     let drops: usize = summary.drops.values().sum();
-    Ok(format!(
-        "{} pairs of {} prompts, {drops} dropped",
-        summary.pairs, summary.prompts
-    ))
+    Ok(format!("{} pairs of {} prompts, {drops} dropped", summary.pairs, summary.prompts))
 }
 
 /// Divides the pairs into stages.
 pub fn stage(ctx: &mut Context) -> Result<String> {
-    let policy = ctx
-        .plugins
-        .policy
-        .as_ref()
-        .context("the config has no [stage]")?;
+    let policy = ctx.plugins.policy.as_ref().context("the config has no [stage]")?;
     let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
     let mut drops = BTreeMap::<String, usize>::new();
     for drop in jsonl::read::<Drop>(&ctx.folder.file("drops.jsonl"))? {
         *drops.entry(drop.reason).or_default() += 1;
     }
-    let (_, summary) = stage_room::room(
-        &SandboxedPolicy(policy),
-        ctx.cfg.seed,
-        &pairs,
-        &drops,
-        &ctx.folder.file("stages.jsonl"),
-    )?;
-    let stages: Vec<String> = summary
-        .stages
-        .iter()
-        .map(|stage| format!("{} {}", stage.name, stage.pairs))
-        .collect();
+    let (_, summary) =
+        stage_room::room(&SandboxedPolicy(policy), ctx.cfg.seed, &pairs, &drops, &ctx.folder.file("stages.jsonl"))?;
+    let stages: Vec<String> = summary.stages.iter().map(|stage| format!("{} {}", stage.name, stage.pairs)).collect();
     Ok(stages.join(", "))
 }
 

@@ -47,8 +47,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         identity: &str,
         make: &'m mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
     ) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("creating {}", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let path = folder.join(format!("{}.jsonl", file_name(identity)));
         let (lines, file) = jsonl::Appender::<Line>::open(&path)?;
         Ok(Self {
@@ -104,12 +103,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         let (mut keys, questions): (Vec<_>, Vec<_>) = new.into_iter().unzip();
         for chunk in questions.chunks(CHUNK) {
             let answers = answerer.answer(chunk)?;
-            ensure!(
-                answers.len() == chunk.len(),
-                "{} questions got {} answers",
-                chunk.len(),
-                answers.len()
-            );
+            ensure!(answers.len() == chunk.len(), "{} questions got {} answers", chunk.len(), answers.len());
             for (question, answer) in chunk.iter().zip(&answers) {
                 check(question, answer)?;
             }
@@ -120,8 +114,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
                 .map(|(key, answer)| Line { key, answer })
                 .collect();
             self.file.append(&lines)?;
-            self.known
-                .extend(lines.into_iter().map(|l| (l.key, l.answer)));
+            self.known.extend(lines.into_iter().map(|l| (l.key, l.answer)));
             progress.advance(chunk.len() as u64);
         }
         progress.finish(&format!("{total} questions answered by the model"));
@@ -134,17 +127,10 @@ fn check(question: &Question, answer: &Answer) -> Result<()> {
     let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
     let right = match (question, answer) {
         (Question::Embed { .. }, Answer::Embed(values)) => !values.is_empty() && finite(values),
-        (
-            Question::Entail { .. },
-            Answer::Entail {
-                entailment,
-                neutral,
-                contradiction,
-            },
-        ) => finite(&[*entailment, *neutral, *contradiction]),
-        (Question::Choose { options, .. }, Answer::Choose(p)) => {
-            p.len() == options.len() && finite(p)
+        (Question::Entail { .. }, Answer::Entail { entailment, neutral, contradiction }) => {
+            finite(&[*entailment, *neutral, *contradiction])
         }
+        (Question::Choose { options, .. }, Answer::Choose(p)) => p.len() == options.len() && finite(p),
         (Question::Likelihood { .. }, Answer::Likelihood { logprob, .. }) => logprob.is_finite(),
         (Question::Complete { n, .. }, Answer::Complete(texts)) => texts.len() == *n as usize,
         _ => false,
@@ -192,45 +178,29 @@ mod tests {
             self.seen.set(self.seen.get() + questions.len());
             Ok(questions
                 .iter()
-                .map(|question| Answer::Likelihood {
-                    logprob: -(format!("{question:?}").len() as f32),
-                    tokens: 1,
-                })
+                .map(|question| Answer::Likelihood { logprob: -(format!("{question:?}").len() as f32), tokens: 1 })
                 .collect())
         }
     }
 
     fn question(text: impl Into<String>) -> Question {
-        Question::Likelihood {
-            prompt: PromptText::Text("p".into()),
-            continuation: text.into(),
-        }
+        Question::Likelihood { prompt: PromptText::Text("p".into()), continuation: text.into() }
     }
 
     #[test]
     fn each_question_is_put_once_over_duplicates_and_runs() -> Result<()> {
         let folder = TestFolder::new()?;
         let seen = Rc::new(Cell::new(0));
-        let mut make = || -> Result<Box<dyn Answerer>> {
-            Ok(Box::new(Counting {
-                seen: seen.clone(),
-                fails_after: 9,
-            }))
-        };
+        let mut make =
+            || -> Result<Box<dyn Answerer>> { Ok(Box::new(Counting { seen: seen.clone(), fails_after: 9 })) };
         let questions = [question("a"), question("bb"), question("a")];
-        let (first, asked) =
-            AnswerCache::open(folder.path(), "m", &mut make)?.answer(&questions)?;
+        let (first, asked) = AnswerCache::open(folder.path(), "m", &mut make)?.answer(&questions)?;
         assert_eq!((asked, seen.get()), (2, 2));
         assert_eq!(first[0], first[2]);
         let mut none = || -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
-        let (again, asked) =
-            AnswerCache::open(folder.path(), "m", &mut none)?.answer(&questions)?;
+        let (again, asked) = AnswerCache::open(folder.path(), "m", &mut none)?.answer(&questions)?;
         assert_eq!((again, asked), (first, 0));
-        assert!(
-            AnswerCache::open(folder.path(), "other", &mut none)?
-                .answer(&questions)
-                .is_err()
-        );
+        assert!(AnswerCache::open(folder.path(), "other", &mut none)?.answer(&questions).is_err());
         Ok(())
     }
 
@@ -241,12 +211,8 @@ mod tests {
         let seen = Rc::new(Cell::new(0));
         for (fails_after, want) in [(1, CHUNK), (9, CHUNK + 5)] {
             let seen = seen.clone();
-            let mut make = || -> Result<Box<dyn Answerer>> {
-                Ok(Box::new(Counting {
-                    seen: seen.clone(),
-                    fails_after,
-                }))
-            };
+            let mut make =
+                || -> Result<Box<dyn Answerer>> { Ok(Box::new(Counting { seen: seen.clone(), fails_after })) };
             let result = AnswerCache::open(folder.path(), "m", &mut make)?.answer(&questions);
             assert_eq!((result.is_ok(), seen.get()), (fails_after > 1, want));
         }
@@ -265,12 +231,8 @@ mod tests {
     #[test]
     fn an_answerer_of_another_name_is_refused() -> Result<()> {
         let folder = TestFolder::new()?;
-        let mut make = || -> Result<Box<dyn Answerer>> {
-            Ok(Box::new(Counting {
-                seen: Rc::default(),
-                fails_after: 1,
-            }))
-        };
+        let mut make =
+            || -> Result<Box<dyn Answerer>> { Ok(Box::new(Counting { seen: Rc::default(), fails_after: 1 })) };
         let mut cache = AnswerCache::open(folder.path(), "x", &mut make)?;
         assert!(cache.answer(&[question("a")]).is_err());
         Ok(())
@@ -278,10 +240,7 @@ mod tests {
 
     #[test]
     fn answers_of_the_wrong_kind_count_or_value_are_refused() {
-        let choose = Question::Choose {
-            prompt: PromptText::Text("p".into()),
-            options: vec!["a".into(), "b".into()],
-        };
+        let choose = Question::Choose { prompt: PromptText::Text("p".into()), options: vec!["a".into(), "b".into()] };
         assert!(check(&choose, &Answer::Choose(vec![0.4, 0.6])).is_ok());
         assert!(check(&choose, &Answer::Choose(vec![1.0])).is_err());
         assert!(check(&choose, &Answer::Choose(vec![f32::NAN, 0.6])).is_err());

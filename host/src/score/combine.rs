@@ -37,20 +37,13 @@ pub fn combine(
     for line in scores {
         let values: Vec<f64> = line.scores.iter().map(|score| score.uncertainty).collect();
         if line.fault.is_none() && values.iter().all(|x| x.is_finite()) {
-            raw.entry(&line.scorer)
-                .or_default()
-                .insert(&line.id, values);
+            raw.entry(&line.scorer).or_default().insert(&line.id, values);
         }
     }
     let scaler = saved.unwrap_or_else(|| fit(&counted, &raw, samples, config));
-    let uncertainties = samples
-        .iter()
-        .filter_map(|sample| one(sample, &counted, &raw, &scaler, &weights, config))
-        .collect();
-    Ok(Combined {
-        uncertainties,
-        scaler,
-    })
+    let uncertainties =
+        samples.iter().filter_map(|sample| one(sample, &counted, &raw, &scaler, &weights, config)).collect();
+    Ok(Combined { uncertainties, scaler })
 }
 
 /// Fits over the samples given, whatever else the file of scores holds.
@@ -65,12 +58,8 @@ fn fit(
         .map(|used| {
             let name = used.scorer.name();
             let lines = raw.get(name);
-            let values: Vec<f64> = samples
-                .iter()
-                .filter_map(|sample| lines?.get(sample.id.as_str()))
-                .flatten()
-                .copied()
-                .collect();
+            let values: Vec<f64> =
+                samples.iter().filter_map(|sample| lines?.get(sample.id.as_str())).flatten().copied().collect();
             (name.to_owned(), ScorerScale::fit(config.scale, &values))
         })
         .collect();
@@ -96,9 +85,8 @@ fn one(
             return None;
         }
         let scale = scaler.scorers.get(name)?;
-        let (weight, scaled_sum, raw_sum) = sums
-            .entry(used.scorer.dimension())
-            .or_insert_with(|| (0.0, vec![0.0; n], vec![0.0; n]));
+        let (weight, scaled_sum, raw_sum) =
+            sums.entry(used.scorer.dimension()).or_insert_with(|| (0.0, vec![0.0; n], vec![0.0; n]));
         *weight += used.weight;
         for (i, &x) in values.iter().enumerate() {
             scaled_sum[i] += used.weight * scale.apply(x);
@@ -114,10 +102,7 @@ fn one(
         }
         // Rounding of the weighted mean must not leave [0, 1].
         let mean = |sum: f64| (sum / weight).clamp(0.0, 1.0);
-        dimensions.insert(
-            dimension,
-            scaled.into_iter().map(mean).collect::<Vec<f64>>(),
-        );
+        dimensions.insert(dimension, scaled.into_iter().map(mean).collect::<Vec<f64>>());
     }
     let total: f64 = weights.values().sum();
     let u = (0..n)
@@ -129,45 +114,24 @@ fn one(
                     .filter(|(weight, _)| *weight > 0.0)
             };
             match config.combine {
-                Combine::Mean => {
-                    (weighted().map(|(w, u)| w * u).sum::<f64>() / total).clamp(0.0, 1.0)
-                }
+                Combine::Mean => (weighted().map(|(w, u)| w * u).sum::<f64>() / total).clamp(0.0, 1.0),
                 Combine::Max => weighted().map(|(_, u)| u).fold(0.0, f64::max),
             }
         })
         .collect();
-    Some(SampleUncertainty {
-        id: sample.id.clone(),
-        u,
-        dimensions,
-        vetoed,
-    })
+    Some(SampleUncertainty { id: sample.id.clone(), u, dimensions, vetoed })
 }
 
 /// The weight of every dimension that is scored: 1 unless the config says otherwise.
-fn dimension_weights(
-    counted: &[&ScorerUse<'_>],
-    config: &ScoreConfig,
-) -> Result<BTreeMap<Dimension, f64>, UserError> {
+fn dimension_weights(counted: &[&ScorerUse<'_>], config: &ScoreConfig) -> Result<BTreeMap<Dimension, f64>, UserError> {
     let names = Dimension::ALL.map(Dimension::name);
-    if let Some(unknown) = config
-        .weights
-        .keys()
-        .find(|key| !names.contains(&key.as_str()))
-    {
-        return Err(
-            UserError::new(format!("`score.weights.{unknown}`: no such dimension"))
-                .hint(format!("the dimensions are {}", names.join(", "))),
-        );
+    if let Some(unknown) = config.weights.keys().find(|key| !names.contains(&key.as_str())) {
+        return Err(UserError::new(format!("`score.weights.{unknown}`: no such dimension"))
+            .hint(format!("the dimensions are {}", names.join(", "))));
     }
-    if let Some((name, weight)) = config
-        .weights
-        .iter()
-        .find(|(_, w)| !(w.is_finite() && **w >= 0.0))
-    {
+    if let Some((name, weight)) = config.weights.iter().find(|(_, w)| !(w.is_finite() && **w >= 0.0)) {
         return Err(
-            UserError::new(format!("`score.weights.{name}` is {weight}"))
-                .hint("a weight is a number from 0 up"),
+            UserError::new(format!("`score.weights.{name}` is {weight}")).hint("a weight is a number from 0 up")
         );
     }
     let weights: BTreeMap<Dimension, f64> = counted
@@ -181,11 +145,8 @@ fn dimension_weights(
     if weights.values().sum::<f64>() > 0.0 {
         return Ok(weights);
     }
-    Err(
-        UserError::new("no scorer counts: every dimension that is scored has weight 0").hint(
-            "give at least one `[[scorer]]` and its dimension in `score.weights` a weight above 0",
-        ),
-    )
+    Err(UserError::new("no scorer counts: every dimension that is scored has weight 0")
+        .hint("give at least one `[[scorer]]` and its dimension in `score.weights` a weight above 0"))
 }
 
 #[cfg(test)]
@@ -204,10 +165,7 @@ mod tests {
     }
 
     fn unscaled() -> ScoreConfig {
-        ScoreConfig {
-            scale: Scale::None,
-            ..ScoreConfig::default()
-        }
+        ScoreConfig { scale: Scale::None, ..ScoreConfig::default() }
     }
 
     fn fixed(name: &'static str, dimension: Dimension) -> Fixed {
@@ -218,26 +176,16 @@ mod tests {
 
     fn near(a: &[f64], b: &[f64]) {
         assert_eq!(a.len(), b.len());
-        assert!(
-            a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12),
-            "{a:?} {b:?}"
-        );
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{a:?} {b:?}");
     }
 
     /// Two semantic scorers and one value scorer over one sample with two responses.
     fn three(config: &ScoreConfig, weight: f64) -> Result<SampleUncertainty> {
-        let (a, b) = (
-            fixed("a", Dimension::Semantic),
-            fixed("b", Dimension::Semantic),
-        );
+        let (a, b) = (fixed("a", Dimension::Semantic), fixed("b", Dimension::Semantic));
         let c = fixed("c", Dimension::Value);
         let heavy = ScorerUse { weight, ..used(&b) };
         let scorers = [used(&a), heavy, used(&c)];
-        let scores = [
-            line("a", "p", &[0.0, 0.4]),
-            line("b", "p", &[0.8, 0.4]),
-            line("c", "p", &[0.2, 1.0]),
-        ];
+        let scores = [line("a", "p", &[0.0, 0.4]), line("b", "p", &[0.8, 0.4]), line("c", "p", &[0.2, 1.0])];
         let combined = combine(&[sample("p", &["x", "y"])], &scorers, &scores, config, None)?;
         Ok(combined.uncertainties[0].clone())
     }
@@ -258,10 +206,7 @@ mod tests {
     #[test]
     fn a_scorer_or_dimension_of_weight_zero_counts_for_nothing() -> Result<()> {
         let mut config = unscaled();
-        near(
-            &three(&config, 0.0)?.dimensions[&Dimension::Semantic],
-            &[0.0, 0.4],
-        );
+        near(&three(&config, 0.0)?.dimensions[&Dimension::Semantic], &[0.0, 0.4]);
         config.weights = BTreeMap::from([("value".into(), 0.0)]);
         near(&three(&config, 1.0)?.u, &[0.4, 0.4]);
         config.combine = Combine::Max;
@@ -285,35 +230,12 @@ mod tests {
     fn samples_with_a_fault_a_nan_or_a_missing_line_are_left_out() -> Result<()> {
         let a = fixed("a", Dimension::Semantic);
         let samples = ["p", "q", "r", "s"].map(|id| sample(id, &["x", "y"]));
-        let faulty = SampleScores {
-            fault: Some("trap".into()),
-            ..line("a", "q", &[])
-        };
-        let scores = [
-            line("a", "p", &[0.1, 0.9]),
-            faulty,
-            line("a", "r", &[0.1, f64::NAN]),
-        ];
-        let combined = combine(
-            &samples,
-            &[used(&a)],
-            &scores,
-            &ScoreConfig::default(),
-            None,
-        )?;
-        let ids: Vec<&str> = combined
-            .uncertainties
-            .iter()
-            .map(|u| u.id.as_str())
-            .collect();
+        let faulty = SampleScores { fault: Some("trap".into()), ..line("a", "q", &[]) };
+        let scores = [line("a", "p", &[0.1, 0.9]), faulty, line("a", "r", &[0.1, f64::NAN])];
+        let combined = combine(&samples, &[used(&a)], &scores, &ScoreConfig::default(), None)?;
+        let ids: Vec<&str> = combined.uncertainties.iter().map(|u| u.id.as_str()).collect();
         assert_eq!(ids, ["p"]);
-        let alone = combine(
-            &samples[..1],
-            &[used(&a)],
-            &scores,
-            &ScoreConfig::default(),
-            None,
-        )?;
+        let alone = combine(&samples[..1], &[used(&a)], &scores, &ScoreConfig::default(), None)?;
         assert_eq!(alone.scaler, combined.scaler);
         Ok(())
     }
@@ -323,22 +245,9 @@ mod tests {
         let a = fixed("a", Dimension::Semantic);
         let samples = [sample("p", &["x", "y"])];
         let scores = [line("a", "p", &[0.4, 0.6])];
-        let saved = Scaler {
-            scorers: BTreeMap::from([(
-                "a".to_owned(),
-                ScorerScale::Quantile {
-                    low: 0.2,
-                    high: 0.6,
-                },
-            )]),
-        };
-        let combined = combine(
-            &samples,
-            &[used(&a)],
-            &scores,
-            &ScoreConfig::default(),
-            Some(saved.clone()),
-        )?;
+        let saved =
+            Scaler { scorers: BTreeMap::from([("a".to_owned(), ScorerScale::Quantile { low: 0.2, high: 0.6 })]) };
+        let combined = combine(&samples, &[used(&a)], &scores, &ScoreConfig::default(), Some(saved.clone()))?;
         near(&combined.uncertainties[0].u, &[0.5, 1.0]);
         assert_eq!(combined.scaler, saved);
         Ok(())
@@ -349,13 +258,7 @@ mod tests {
         let a = fixed("a", Dimension::Semantic);
         let samples = [sample("p", &["x", "y"]), sample("q", &["z"])];
         let scores = [line("a", "p", &[0.3, 0.3]), line("a", "q", &[0.3])];
-        let combined = combine(
-            &samples,
-            &[used(&a)],
-            &scores,
-            &ScoreConfig::default(),
-            None,
-        )?;
+        let combined = combine(&samples, &[used(&a)], &scores, &ScoreConfig::default(), None)?;
         assert_eq!(combined.uncertainties[0].u, [0.5, 0.5]);
         Ok(())
     }
@@ -364,28 +267,15 @@ mod tests {
     fn no_samples_and_no_responses_are_no_uncertainties() -> Result<()> {
         let a = fixed("a", Dimension::Semantic);
         let config = ScoreConfig::default();
-        assert!(
-            combine(&[], &[used(&a)], &[], &config, None)?
-                .uncertainties
-                .is_empty()
-        );
-        let combined = combine(
-            &[sample("p", &[])],
-            &[used(&a)],
-            &[line("a", "p", &[])],
-            &config,
-            None,
-        )?;
+        assert!(combine(&[], &[used(&a)], &[], &config, None)?.uncertainties.is_empty());
+        let combined = combine(&[sample("p", &[])], &[used(&a)], &[line("a", "p", &[])], &config, None)?;
         assert!(combined.uncertainties[0].u.is_empty());
         Ok(())
     }
 
     #[test]
     fn unknown_dimensions_and_bad_weights_are_named() {
-        let mut config = ScoreConfig {
-            weights: BTreeMap::from([("sematic".into(), 1.0)]),
-            ..ScoreConfig::default()
-        };
+        let mut config = ScoreConfig { weights: BTreeMap::from([("sematic".into(), 1.0)]), ..ScoreConfig::default() };
         let error = three(&config, 1.0).expect_err("unknown").to_string();
         assert!(error.contains("score.weights.sematic"));
         config.weights = BTreeMap::from([("value".into(), f64::NAN)]);

@@ -37,11 +37,8 @@ pub fn lengths(samples: &[Sample]) -> (LengthUnit, Vec<Vec<usize>>) {
     let responses = || samples.iter().flat_map(|sample| &sample.responses);
     let has_ids = responses().all(|r| !r.token_ids.is_empty() || r.text.is_empty());
     // Texts made elsewhere may be empty without ids; a set of only those has no tokens to count.
-    let unit = if has_ids && responses().any(|r| !r.token_ids.is_empty()) {
-        LengthUnit::Tokens
-    } else {
-        LengthUnit::Words
-    };
+    let unit =
+        if has_ids && responses().any(|r| !r.token_ids.is_empty()) { LengthUnit::Tokens } else { LengthUnit::Words };
     let lengths = samples
         .iter()
         .map(|sample| {
@@ -59,16 +56,9 @@ pub fn lengths(samples: &[Sample]) -> (LengthUnit, Vec<Vec<usize>>) {
 }
 
 /// Correlation of `u`, and of every dimension, with length.
-pub fn length_correlation(
-    samples: &[Sample],
-    uncertainties: &[SampleUncertainty],
-) -> LengthCorrelation {
+pub fn length_correlation(samples: &[Sample], uncertainties: &[SampleUncertainty]) -> LengthCorrelation {
     let (unit, lengths) = lengths(samples);
-    let of_id: HashMap<&str, &Vec<usize>> = samples
-        .iter()
-        .map(|sample| sample.id.as_str())
-        .zip(&lengths)
-        .collect();
+    let of_id: HashMap<&str, &Vec<usize>> = samples.iter().map(|sample| sample.id.as_str()).zip(&lengths).collect();
     let against = |values: &dyn Fn(&SampleUncertainty) -> Option<&[f64]>| {
         let (mut xs, mut ys) = (Vec::new(), Vec::new());
         for uncertainty in uncertainties {
@@ -85,22 +75,13 @@ pub fn length_correlation(
     let (n, u) = against(&|uncertainty| Some(&uncertainty.u));
     let dimensions = Dimension::ALL
         .into_iter()
-        .filter(|dimension| {
-            uncertainties
-                .iter()
-                .any(|u| u.dimensions.contains_key(dimension))
-        })
+        .filter(|dimension| uncertainties.iter().any(|u| u.dimensions.contains_key(dimension)))
         .map(|dimension| {
             let (_, rho) = against(&|u| u.dimensions.get(&dimension).map(Vec::as_slice));
             (dimension, rho)
         })
         .collect();
-    LengthCorrelation {
-        unit,
-        n,
-        u,
-        dimensions,
-    }
+    LengthCorrelation { unit, n, u, dimensions }
 }
 
 /// Spearman correlation between each two dimensions that were scored, as `semantic/factual`.
@@ -135,9 +116,7 @@ pub fn spearman(xs: &[f64], ys: &[f64]) -> Option<f64> {
     let (rx, ry) = (ranks(xs), ranks(ys));
     // Mean ranks always average to (n + 1) / 2.
     let mean = (xs.len() as f64 + 1.0) / 2.0;
-    let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
-        rx.iter().zip(&ry).map(|(x, y)| f(x - mean, y - mean)).sum()
-    };
+    let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 { rx.iter().zip(&ry).map(|(x, y)| f(x - mean, y - mean)).sum() };
     let (xy, xx, yy) = (sum(&|x, y| x * y), sum(&|x, _| x * x), sum(&|_, y| y * y));
     (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
 }
@@ -166,10 +145,7 @@ mod tests {
     fn spearman_is_scipys() {
         // scipy.stats.spearmanr([1, 2, 2, 4, 5], [5, 6, 7, 8, 7]).statistic
         let rho = spearman(&[1.0, 2.0, 2.0, 4.0, 5.0], &[5.0, 6.0, 7.0, 8.0, 7.0]);
-        assert!(
-            rho.is_some_and(|rho| (rho - 0.763_157_894_736_842_1).abs() < 1e-12),
-            "{rho:?}"
-        );
+        assert!(rho.is_some_and(|rho| (rho - 0.763_157_894_736_842_1).abs() < 1e-12), "{rho:?}");
         assert_eq!(spearman(&[1.0, 2.0, 9.0], &[3.0, 2.0, 1.0]), Some(-1.0));
     }
 
@@ -195,11 +171,7 @@ mod tests {
 
     #[test]
     fn uncertain_because_long_shows_as_plus_one() {
-        let samples = [
-            sample("a", &["x", "x x"]),
-            sample("b", &["x x x"]),
-            sample("c", &["x"]),
-        ];
+        let samples = [sample("a", &["x", "x x"]), sample("b", &["x x x"]), sample("c", &["x"])];
         let row = |id: &str, u: &[f64]| SampleUncertainty {
             id: id.into(),
             u: u.into(),
@@ -209,9 +181,6 @@ mod tests {
         // `c` failed and has no row.
         let rho = length_correlation(&samples, &[row("a", &[0.1, 0.2]), row("b", &[0.9])]);
         assert_eq!((rho.n, rho.u), (3, Some(1.0)));
-        assert_eq!(
-            rho.dimensions,
-            BTreeMap::from([(Dimension::Value, Some(-1.0))])
-        );
+        assert_eq!(rho.dimensions, BTreeMap::from([(Dimension::Value, Some(-1.0))]));
     }
 }

@@ -25,8 +25,8 @@ use crate::config;
 use crate::data::jsonl;
 use crate::records::{Dimension, Sample};
 
-pub use ask_model::AskModel;
 pub use answers::{AnswerCache, Answerer};
+pub use ask_model::AskModel;
 pub use combine::{Combined, combine};
 pub use correlation::{LengthCorrelation, LengthUnit, length_correlation, lengths, spearman};
 pub use scaler::{Scaler, ScorerScale};

@@ -39,19 +39,14 @@ pub(super) fn score_all(
     let mut kept = keep(samples, scorers, path, &keys_path)?;
     // From here on the file holds lines of these keys only.
     jsonl::write(path, &in_order(samples, scorers, &kept))?;
-    let keys: BTreeMap<&str, &str> = scorers
-        .iter()
-        .map(|used| (used.scorer.name(), used.key.as_str()))
-        .collect();
+    let keys: BTreeMap<&str, &str> = scorers.iter().map(|used| (used.scorer.name(), used.key.as_str())).collect();
     jsonl::write_json(&keys_path, &keys)?;
     let (_, mut file) = jsonl::Appender::<SampleScores>::open(path)?;
     let mut summaries = Vec::new();
     for used in scorers {
         let name = used.scorer.name();
         let is_kept = |sample: &Sample| kept.contains_key(&(name.to_owned(), sample.id.clone()));
-        let pending: Vec<usize> = (0..samples.len())
-            .filter(|&i| !is_kept(&samples[i]))
-            .collect();
+        let pending: Vec<usize> = (0..samples.len()).filter(|&i| !is_kept(&samples[i])).collect();
         let mut summary = ScorerSummary {
             name: name.to_owned(),
             dimension: used.scorer.dimension(),
@@ -62,11 +57,7 @@ pub(super) fn score_all(
             asked_model: 0,
         };
         let scores = one_scorer(samples, pending, used, cache, &mut file, &mut summary)?;
-        kept.extend(
-            scores
-                .into_iter()
-                .map(|line| ((line.scorer.clone(), line.id.clone()), line)),
-        );
+        kept.extend(scores.into_iter().map(|line| ((line.scorer.clone(), line.id.clone()), line)));
         for sample in samples {
             match kept.get(&(name.to_owned(), sample.id.clone())) {
                 Some(line) if line.fault.is_none() => summary.scored += 1,
@@ -85,26 +76,18 @@ pub(super) fn score_all(
 type Scored = HashMap<(String, String), SampleScores>;
 
 /// What an earlier run left and this one can use.
-fn keep(
-    samples: &[Sample],
-    scorers: &[ScorerUse<'_>],
-    path: &Path,
-    keys_path: &Path,
-) -> Result<Scored> {
+fn keep(samples: &[Sample], scorers: &[ScorerUse<'_>], path: &Path, keys_path: &Path) -> Result<Scored> {
     if !path.exists() || !keys_path.exists() {
         return Ok(Scored::new());
     }
-    let keys: BTreeMap<String, String> =
-        serde_json::from_str(&std::fs::read_to_string(keys_path)?).unwrap_or_default();
+    let keys: BTreeMap<String, String> = serde_json::from_str(&std::fs::read_to_string(keys_path)?).unwrap_or_default();
     let uses: HashMap<&str, &ScorerUse<'_>> = scorers
         .iter()
         .filter(|used| keys.get(used.scorer.name()) == Some(&used.key))
         .map(|used| (used.scorer.name(), used))
         .collect();
-    let counts: HashMap<&str, usize> = samples
-        .iter()
-        .map(|sample| (sample.id.as_str(), sample.responses.len()))
-        .collect();
+    let counts: HashMap<&str, usize> =
+        samples.iter().map(|sample| (sample.id.as_str(), sample.responses.len())).collect();
     let (lines, _) = jsonl::Appender::<SampleScores>::open(path)?;
     let usable = |line: &SampleScores| {
         let Some(used) = uses.get(line.scorer.as_str()) else {
@@ -116,21 +99,14 @@ fn keep(
             Some(_) => used.on_fault == OnFault::Skip && counts.contains_key(line.id.as_str()),
         }
     };
-    Ok(lines
-        .into_iter()
-        .filter(usable)
-        .map(|line| ((line.scorer.clone(), line.id.clone()), line))
-        .collect())
+    Ok(lines.into_iter().filter(usable).map(|line| ((line.scorer.clone(), line.id.clone()), line)).collect())
 }
 
 fn in_order(samples: &[Sample], scorers: &[ScorerUse<'_>], all: &Scored) -> Vec<SampleScores> {
     let mut lines = Vec::with_capacity(all.len());
     for used in scorers {
         for sample in samples {
-            lines.extend(
-                all.get(&(used.scorer.name().to_owned(), sample.id.clone()))
-                    .cloned(),
-            );
+            lines.extend(all.get(&(used.scorer.name().to_owned(), sample.id.clone())).cloned());
         }
     }
     lines
@@ -150,13 +126,7 @@ fn one_scorer(
     if pending.is_empty() {
         return Ok(done);
     }
-    let mut active: Vec<Asking> = pending
-        .into_iter()
-        .map(|sample| Asking {
-            sample,
-            rounds: Vec::new(),
-        })
-        .collect();
+    let mut active: Vec<Asking> = pending.into_iter().map(|sample| Asking { sample, rounds: Vec::new() }).collect();
     for _ in 0..MAX_ROUNDS {
         // One bar a round: the questions of a round have their own.
         let progress = Progress::start("score", active.len() as u64, "samples");
@@ -170,20 +140,13 @@ fn one_scorer(
             if chunk.is_empty() {
                 break;
             }
-            let steps: Vec<_> = chunk
-                .par_iter()
-                .map(|one| used.scorer.score(&samples[one.sample], &one.rounds))
-                .collect();
+            let steps: Vec<_> =
+                chunk.par_iter().map(|one| used.scorer.score(&samples[one.sample], &one.rounds)).collect();
             progress.advance(chunk.len() as u64);
             let mut lines = Vec::new();
             for (one, step) in chunk.into_iter().zip(steps) {
                 let id = &samples[one.sample].id;
-                let line = |scores, fault| SampleScores {
-                    id: id.clone(),
-                    scorer: name.to_owned(),
-                    scores,
-                    fault,
-                };
+                let line = |scores, fault| SampleScores { id: id.clone(), scorer: name.to_owned(), scores, fault };
                 match step {
                     Ok(Step::Ask(asked)) => {
                         asking.push((one, asked.len()));
@@ -247,37 +210,21 @@ mod tests {
     }
 
     fn samples() -> Vec<Sample> {
-        vec![
-            sample("a", &["x", "yy"]),
-            sample("b", &["fault", "z"]),
-            sample("c", &["x", "w"]),
-        ]
+        vec![sample("a", &["x", "yy"]), sample("b", &["fault", "z"]), sample("c", &["x", "w"])]
     }
 
     #[test]
     fn answers_come_back_to_the_sample_that_asked_in_its_order() -> Result<()> {
         let folder = TestFolder::new()?;
         let scorer = LENGTHS.rounds(2);
-        let samples = [
-            sample("a", &["x", "yy"]),
-            sample("b", &["zzz"]),
-            sample("c", &[]),
-        ];
+        let samples = [sample("a", &["x", "yy"]), sample("b", &["zzz"]), sample("c", &[])];
         let (summary, text) = score(&folder, &samples, &[used(&scorer)]);
         let summary = &summary?[0];
         // Two rounds over three responses; the answerer sees each question once.
-        assert_eq!(
-            (summary.questions, summary.asked_model, summary.scored),
-            (6, 3, 3)
-        );
-        let lines: Vec<SampleScores> = text
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<_, _>>()?;
-        let us: Vec<Vec<f64>> = lines
-            .iter()
-            .map(|line| line.scores.iter().map(|score| score.uncertainty).collect())
-            .collect();
+        assert_eq!((summary.questions, summary.asked_model, summary.scored), (6, 3, 3));
+        let lines: Vec<SampleScores> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let us: Vec<Vec<f64>> =
+            lines.iter().map(|line| line.scores.iter().map(|score| score.uncertainty).collect()).collect();
         assert_eq!(us, [vec![0.01, 0.02], vec![0.03], vec![]]);
         Ok(())
     }
@@ -302,19 +249,11 @@ mod tests {
     #[test]
     fn a_skipped_fault_is_recorded_with_its_reason() -> Result<()> {
         let folder = TestFolder::new()?;
-        let skip = || ScorerUse {
-            on_fault: OnFault::Skip,
-            ..used(&LENGTHS)
-        };
+        let skip = || ScorerUse { on_fault: OnFault::Skip, ..used(&LENGTHS) };
         let (summary, text) = score(&folder, &samples(), &[skip()]);
         let summary = &summary?[0];
         assert_eq!((summary.scored, summary.faults), (2, 1));
-        assert!(
-            text.lines()
-                .nth(1)
-                .is_some_and(|line| line.contains("\"fault\":")),
-            "{text}"
-        );
+        assert!(text.lines().nth(1).is_some_and(|line| line.contains("\"fault\":")), "{text}");
         assert_eq!(score(&folder, &samples(), &[skip()]).0?[0].kept, 3);
         assert!(score(&folder, &samples(), &[used(&LENGTHS)]).0.is_err());
         Ok(())
@@ -326,10 +265,7 @@ mod tests {
         let samples = [sample("a", &["x"]), sample("b", &["y"])];
         let other = Fixed::new("other", 0.5);
         score(&folder, &samples, &[used(&LENGTHS), used(&other)]).0?;
-        let changed = ScorerUse {
-            key: "new".into(),
-            ..used(&other)
-        };
+        let changed = ScorerUse { key: "new".into(), ..used(&other) };
         let (summary, _) = score(&folder, &samples, &[used(&LENGTHS), changed]);
         let kept: Vec<usize> = summary?.iter().map(|s| s.kept).collect();
         assert_eq!(kept, [2, 0]);

@@ -71,14 +71,7 @@ impl ScorerScale {
             }
             Scale::Quantile => {
                 let (low, high) = (quantile(&sorted, 0.05), quantile(&sorted, 0.95));
-                if high > low {
-                    Self::Quantile { low, high }
-                } else {
-                    Self::Quantile {
-                        low: min,
-                        high: max,
-                    }
-                }
+                if high > low { Self::Quantile { low, high } } else { Self::Quantile { low: min, high: max } }
             }
             Scale::Rank => {
                 let n = sorted.len() as f64;
@@ -100,9 +93,7 @@ impl ScorerScale {
     pub fn apply(&self, x: f64) -> f64 {
         match self {
             Self::Robust { median, spread } => 1.0 / (1.0 + (-(x - median) / spread).exp()),
-            Self::Quantile { low, high } if high > low => {
-                ((x - low) / (high - low)).clamp(0.0, 1.0)
-            }
+            Self::Quantile { low, high } if high > low => ((x - low) / (high - low)).clamp(0.0, 1.0),
             Self::Quantile { low, .. } => match x.partial_cmp(low) {
                 Some(std::cmp::Ordering::Less) => 0.0,
                 Some(std::cmp::Ordering::Equal) => 0.5,
@@ -147,11 +138,8 @@ impl Scaler {
     /// Reads a scaler that an earlier run saved; it must know every scorer that counts.
     pub fn load(path: &Path, scorers: &[ScorerUse<'_>]) -> Result<Self, UserError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            UserError::new(format!(
-                "cannot read the scaler {}: {error}",
-                path.display()
-            ))
-            .hint("`score.scaler` names the scaler.json of an earlier run")
+            UserError::new(format!("cannot read the scaler {}: {error}", path.display()))
+                .hint("`score.scaler` names the scaler.json of an earlier run")
         })?;
         let scaler: Self = serde_json::from_str(&text).map_err(|error| {
             UserError::new(format!("{} is not a scaler: {error}", path.display()))
@@ -165,11 +153,7 @@ impl Scaler {
         if missing.is_empty() {
             return Ok(scaler);
         }
-        let known: Vec<String> = scaler
-            .scorers
-            .keys()
-            .map(|name| format!("`{name}`"))
-            .collect();
+        let known: Vec<String> = scaler.scorers.keys().map(|name| format!("`{name}`")).collect();
         Err(UserError::new(format!(
             "{} has no scale for {}; it knows {}",
             path.display(),
@@ -195,13 +179,7 @@ mod tests {
     fn quantiles_are_numpys() {
         // numpy.quantile([1, 2, 4, 8], [0.05, 0.25, 0.5, 0.95])
         let sorted = [1.0, 2.0, 4.0, 8.0];
-        for (q, want) in [
-            (0.05, 1.15),
-            (0.25, 1.75),
-            (0.5, 3.0),
-            (0.95, 7.4),
-            (1.0, 8.0),
-        ] {
+        for (q, want) in [(0.05, 1.15), (0.25, 1.75), (0.5, 3.0), (0.95, 7.4), (1.0, 8.0)] {
             assert!((quantile(&sorted, q) - want).abs() < 1e-12);
         }
         assert_eq!(quantile(&[3.0], 0.95), 3.0);
@@ -217,13 +195,7 @@ mod tests {
     #[test]
     fn robust_without_an_iqr_falls_back_to_the_standard_deviation() {
         let fitted = ScorerScale::fit(Scale::Robust, &[0.0, 0.0, 0.0, 0.0, 1.0]);
-        assert_eq!(
-            fitted,
-            ScorerScale::Robust {
-                median: 0.0,
-                spread: 0.4
-            }
-        );
+        assert_eq!(fitted, ScorerScale::Robust { median: 0.0, spread: 0.4 });
     }
 
     #[test]
@@ -244,15 +216,9 @@ mod tests {
 
     #[test]
     fn ranks_of_ties_are_averaged() {
-        assert_eq!(
-            scaled(Scale::Rank, &[0.3, 0.1, 0.3, 0.9]),
-            [0.5, 0.125, 0.5, 0.875]
-        );
+        assert_eq!(scaled(Scale::Rank, &[0.3, 0.1, 0.3, 0.9]), [0.5, 0.125, 0.5, 0.875]);
         let fitted = ScorerScale::fit(Scale::Rank, &[0.0, 1.0]);
-        assert_eq!(
-            (fitted.apply(-1.0), fitted.apply(0.5), fitted.apply(2.0)),
-            (0.25, 0.5, 0.75)
-        );
+        assert_eq!((fitted.apply(-1.0), fitted.apply(0.5), fitted.apply(2.0)), (0.25, 0.5, 0.75));
     }
 
     #[test]
@@ -279,29 +245,18 @@ mod tests {
             assert_eq!(fitted, ScorerScale::fit(scale, &[0.1, 0.4]));
             assert!(fitted.apply(f64::NAN).is_nan(), "{scale:?}");
         }
-        assert!(
-            ScorerScale::fit(Scale::Quantile, &[0.3])
-                .apply(f64::NAN)
-                .is_nan()
-        );
+        assert!(ScorerScale::fit(Scale::Quantile, &[0.3]).apply(f64::NAN).is_nan());
     }
 
     #[test]
     fn every_scale_keeps_order_and_range_and_survives_saving() -> anyhow::Result<()> {
-        let values: Vec<f64> = (0..200_u32)
-            .map(|n| f64::from(n * 7919 % 211) / 211.0)
-            .collect();
+        let values: Vec<f64> = (0..200_u32).map(|n| f64::from(n * 7919 % 211) / 211.0).collect();
         for scale in ALL {
             let fitted = ScorerScale::fit(scale, &values);
             let saved: ScorerScale = serde_json::from_str(&serde_json::to_string(&fitted)?)?;
             assert_eq!(saved, fitted);
-            let us: Vec<f64> = (0..=300)
-                .map(|n| fitted.apply(f64::from(n) / 250.0))
-                .collect();
-            assert!(
-                us.is_sorted() && us.iter().all(|u| (0.0..=1.0).contains(u)),
-                "{scale:?}"
-            );
+            let us: Vec<f64> = (0..=300).map(|n| fitted.apply(f64::from(n) / 250.0)).collect();
+            assert!(us.is_sorted() && us.iter().all(|u| (0.0..=1.0).contains(u)), "{scale:?}");
         }
         Ok(())
     }

@@ -15,30 +15,16 @@ pub(super) fn sample(id: &str, texts: &[&str]) -> Sample {
         prompt: PromptText::Text(format!("prompt {id}")),
         group: None,
         prompt_token_ids: Vec::new(),
-        responses: texts
-            .iter()
-            .map(|text| Response {
-                text: (*text).into(),
-                ..Response::default()
-            })
-            .collect(),
+        responses: texts.iter().map(|text| Response { text: (*text).into(), ..Response::default() }).collect(),
     }
 }
 
 pub(super) fn used(scorer: &dyn ScoreSample) -> ScorerUse<'_> {
-    ScorerUse {
-        scorer,
-        weight: 1.0,
-        on_fault: OnFault::Stop,
-        key: "key".into(),
-    }
+    ScorerUse { scorer, weight: 1.0, on_fault: OnFault::Stop, key: "key".into() }
 }
 
 pub(super) fn score(uncertainty: f64) -> Score {
-    Score {
-        uncertainty,
-        notes: BTreeMap::new(),
-    }
+    Score { uncertainty, notes: BTreeMap::new() }
 }
 
 /// Asks how likely each response is, in so many rounds; its uncertainty is the length that [`Echo`] gives
@@ -63,14 +49,8 @@ impl ScoreSample for Lengths {
     }
 
     fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, UserError> {
-        if sample
-            .responses
-            .iter()
-            .any(|response| response.text == "fault")
-        {
-            return Err(
-                UserError::new(format!("`lengths` failed on `{}`", sample.id)).hint("cure"),
-            );
+        if sample.responses.iter().any(|response| response.text == "fault") {
+            return Err(UserError::new(format!("`lengths` failed on `{}`", sample.id)).hint("cure"));
         }
         if rounds.len() < self.0 {
             let ask = |response: &Response| Question::Likelihood {
@@ -105,11 +85,7 @@ pub(super) struct Fixed {
 
 impl Fixed {
     pub fn new(name: &'static str, uncertainty: f64) -> Self {
-        Self {
-            name,
-            uncertainty,
-            dimension: Dimension::Value,
-        }
+        Self { name, uncertainty, dimension: Dimension::Value }
     }
 }
 
@@ -123,10 +99,7 @@ impl ScoreSample for Fixed {
     }
 
     fn score(&self, sample: &Sample, _: &[Vec<Answer>]) -> Result<Step, UserError> {
-        Ok(Step::Done(vec![
-            score(self.uncertainty);
-            sample.responses.len()
-        ]))
+        Ok(Step::Done(vec![score(self.uncertainty); sample.responses.len()]))
     }
 }
 
@@ -142,10 +115,9 @@ impl Answerer for Echo {
         Ok(questions
             .iter()
             .map(|question| match question {
-                Question::Likelihood { continuation, .. } => Answer::Likelihood {
-                    logprob: -1.0,
-                    tokens: continuation.len() as u32,
-                },
+                Question::Likelihood { continuation, .. } => {
+                    Answer::Likelihood { logprob: -1.0, tokens: continuation.len() as u32 }
+                }
                 _ => Answer::Embed(Vec::new()),
             })
             .collect())

@@ -31,11 +31,7 @@ pub fn borders(members: &[StageMember]) -> Vec<Border> {
         .chunk_by(|a, b| (a.stage, &a.group) == (b.stage, &b.group))
         .filter_map(|part| {
             let first = part.first()?;
-            let gaps = || {
-                part.iter()
-                    .map(|member| member.gap)
-                    .filter(|gap| gap.is_finite())
-            };
+            let gaps = || part.iter().map(|member| member.gap).filter(|gap| gap.is_finite());
             let border = Border {
                 stage: first.stage,
                 name: first.name.clone(),
@@ -57,28 +53,12 @@ mod tests {
 
     #[test]
     fn each_stage_and_group_has_its_range() {
-        let pairs = [
-            pair("a", Some("g"), 0.9),
-            pair("b", None, 0.4),
-            pair("c", Some("g"), 0.7),
-            pair("d", Some("g"), 0.1),
-        ];
-        let borders = borders(&members(
-            &pairs,
-            &[stage("x", &[2, 0, 1]), stage("y", &[3])],
-        ));
-        let got: Vec<_> = borders
-            .iter()
-            .map(|b| (b.stage, b.group.as_deref(), b.pairs, b.min_gap, b.max_gap))
-            .collect();
-        assert_eq!(
-            got,
-            [
-                (0, None, 1, 0.4, 0.4),
-                (0, Some("g"), 2, 0.7, 0.9),
-                (1, Some("g"), 1, 0.1, 0.1)
-            ]
-        );
+        let pairs =
+            [pair("a", Some("g"), 0.9), pair("b", None, 0.4), pair("c", Some("g"), 0.7), pair("d", Some("g"), 0.1)];
+        let borders = borders(&members(&pairs, &[stage("x", &[2, 0, 1]), stage("y", &[3])]));
+        let got: Vec<_> =
+            borders.iter().map(|b| (b.stage, b.group.as_deref(), b.pairs, b.min_gap, b.max_gap)).collect();
+        assert_eq!(got, [(0, None, 1, 0.4, 0.4), (0, Some("g"), 2, 0.7, 0.9), (1, Some("g"), 1, 0.1, 0.1)]);
     }
 
     #[test]
@@ -86,9 +66,6 @@ mod tests {
         assert!(borders(&[]).is_empty());
         let pairs = [pair("a", None, f64::NAN), pair("b", None, 0.5)];
         let border = &borders(&members(&pairs, &[stage("x", &[0, 1])]))[0];
-        assert_eq!(
-            (border.pairs, border.min_gap, border.max_gap),
-            (2, 0.5, 0.5)
-        );
+        assert_eq!((border.pairs, border.min_gap, border.max_gap), (2, 0.5, 0.5));
     }
 }

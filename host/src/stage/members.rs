@@ -10,8 +10,7 @@ pub fn members(pairs: &[Pair], stages: &[Stage]) -> Vec<StageMember> {
     let mut members = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
         for &index in &stage.pairs {
-            let (Some(pair), Some(rank)) = (pairs.get(index as usize), ranks.get(index as usize))
-            else {
+            let (Some(pair), Some(rank)) = (pairs.get(index as usize), ranks.get(index as usize)) else {
                 continue;
             };
             let group = match &pair.group {
@@ -24,10 +23,7 @@ pub fn members(pairs: &[Pair], stages: &[Stage]) -> Vec<StageMember> {
                 pair_id: pair.id.clone(),
                 group: pair.group.clone(),
                 gap: pair.gap,
-                reason: format!(
-                    "{} (gap {:.3}, rank {} of {} in {group})",
-                    stage.reason, pair.gap, rank.rank, rank.of
-                ),
+                reason: format!("{} (gap {:.3}, rank {} of {} in {group})", stage.reason, pair.gap, rank.rank, rank.of),
             });
         }
     }
@@ -46,10 +42,7 @@ struct Rank {
 fn ranks_in_group(pairs: &[Pair]) -> Vec<Rank> {
     let mut groups: HashMap<Option<&str>, Vec<f64>> = HashMap::new();
     for pair in pairs {
-        groups
-            .entry(pair.group.as_deref())
-            .or_default()
-            .push(pair.gap);
+        groups.entry(pair.group.as_deref()).or_default().push(pair.gap);
     }
     for gaps in groups.values_mut() {
         gaps.sort_by(|a, b| b.total_cmp(a));
@@ -57,13 +50,8 @@ fn ranks_in_group(pairs: &[Pair]) -> Vec<Rank> {
     pairs
         .iter()
         .map(|pair| {
-            let gaps = groups
-                .get(&pair.group.as_deref())
-                .map_or(&[][..], Vec::as_slice);
-            Rank {
-                rank: 1 + gaps.partition_point(|&gap| gap > pair.gap),
-                of: gaps.len(),
-            }
+            let gaps = groups.get(&pair.group.as_deref()).map_or(&[][..], Vec::as_slice);
+            Rank { rank: 1 + gaps.partition_point(|&gap| gap > pair.gap), of: gaps.len() }
         })
         .collect()
 }
@@ -75,16 +63,9 @@ mod tests {
 
     #[test]
     fn ranks_count_from_the_largest_gap_within_the_group_and_ties_share() {
-        let pairs = [
-            pair("a", Some("g"), 0.2),
-            pair("b", None, 0.9),
-            pair("c", Some("g"), 0.5),
-            pair("d", Some("g"), 0.5),
-        ];
-        let ranks: Vec<(usize, usize)> = ranks_in_group(&pairs)
-            .iter()
-            .map(|r| (r.rank, r.of))
-            .collect();
+        let pairs =
+            [pair("a", Some("g"), 0.2), pair("b", None, 0.9), pair("c", Some("g"), 0.5), pair("d", Some("g"), 0.5)];
+        let ranks: Vec<(usize, usize)> = ranks_in_group(&pairs).iter().map(|r| (r.rank, r.of)).collect();
         assert_eq!(ranks, [(3, 3), (1, 1), (1, 3), (1, 3)]);
     }
 
@@ -93,14 +74,8 @@ mod tests {
         let pairs = [pair("a", Some("g"), 0.25), pair("b", None, 0.5)];
         let members = members(&pairs, &[stage("first", &[1]), stage("second", &[0, 1])]);
         assert_eq!(members.len(), 3);
-        assert_eq!(
-            members[0].reason,
-            "because (gap 0.500, rank 1 of 1 in the pairs without a group)"
-        );
-        assert_eq!(
-            members[1].reason,
-            "because (gap 0.250, rank 1 of 1 in group `g`)"
-        );
+        assert_eq!(members[0].reason, "because (gap 0.500, rank 1 of 1 in the pairs without a group)");
+        assert_eq!(members[1].reason, "because (gap 0.250, rank 1 of 1 in group `g`)");
         assert_eq!((members[2].stage, members[2].pair_id.as_str()), (1, "b"));
     }
 

@@ -25,8 +25,7 @@ pub use plan::{MAX_STAGES, check, plan};
 /// A pure function from the pairs and the stages so far to the next stage.
 pub trait NextStage {
     /// None: no more stages.
-    fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage])
-    -> Result<Option<Stage>>;
+    fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>>;
 }
 
 /// What the room did, for the report.
@@ -94,15 +93,9 @@ pub fn room(
 fn no_pairs(drops: &BTreeMap<String, usize>) -> UserError {
     let mut counts: Vec<(&String, &usize)> = drops.iter().collect();
     counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    let counts: Vec<String> = counts
-        .into_iter()
-        .map(|(reason, count)| format!("{reason} {count}"))
-        .collect();
-    let cause = if counts.is_empty() {
-        "there are no samples".to_owned()
-    } else {
-        format!("dropped: {}", counts.join(", "))
-    };
+    let counts: Vec<String> = counts.into_iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    let cause =
+        if counts.is_empty() { "there are no samples".to_owned() } else { format!("dropped: {}", counts.join(", ")) };
     UserError::new(format!("there are no pairs to train on ({cause})")).hint(
         "drops.jsonl gives the reason for every prompt; lower `pair.min_gap`, raise `generate.temperature` or \
          `generate.max_tokens`, or add prompts",

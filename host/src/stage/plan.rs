@@ -16,9 +16,8 @@ pub fn plan(policy: &dyn NextStage, seed: u64, pairs: &[Pair]) -> Result<Vec<Sta
     let mut stages: Vec<Stage> = Vec::new();
     let mut history: Vec<PastStage> = Vec::new();
     loop {
-        let next = policy
-            .next_stage(seed, pairs, &history)
-            .with_context(|| format!("planning stage {}", stages.len() + 1))?;
+        let next =
+            policy.next_stage(seed, pairs, &history).with_context(|| format!("planning stage {}", stages.len() + 1))?;
         let Some(stage) = next else {
             break;
         };
@@ -31,20 +30,13 @@ pub fn plan(policy: &dyn NextStage, seed: u64, pairs: &[Pair]) -> Result<Vec<Sta
             .into());
         }
         check(&stage, pairs.len())?;
-        history.push(PastStage {
-            name: stage.name.clone(),
-            pairs: stage.pairs.clone(),
-            outcome: None,
-        });
+        history.push(PastStage { name: stage.name.clone(), pairs: stage.pairs.clone(), outcome: None });
         stages.push(stage);
     }
     if stages.is_empty() {
-        return Err(UserError::new(format!(
-            "the staging policy gave no stage for {} pairs",
-            pairs.len()
-        ))
-        .hint("check `stage.settings`, or set `stage.policy` to another one")
-        .into());
+        return Err(UserError::new(format!("the staging policy gave no stage for {} pairs", pairs.len()))
+            .hint("check `stage.settings`, or set `stage.policy` to another one")
+            .into());
     }
     Ok(stages)
 }
@@ -52,11 +44,8 @@ pub fn plan(policy: &dyn NextStage, seed: u64, pairs: &[Pair]) -> Result<Vec<Sta
 /// A stage that can be trained: pairs that exist, each once.
 pub fn check(stage: &Stage, pairs: usize) -> Result<(), UserError> {
     let wrong = |what: String| {
-        Err(UserError::new(format!(
-            "stage `{}` of the staging policy {what}",
-            stage.name
-        ))
-        .hint("the policy is at fault; `stage.policy` names another one"))
+        Err(UserError::new(format!("stage `{}` of the staging policy {what}", stage.name))
+            .hint("the policy is at fault; `stage.policy` names another one"))
     };
     if stage.pairs.is_empty() {
         return wrong("has no pairs".into());

@@ -43,12 +43,7 @@ struct Listed(Vec<Stage>);
 impl NextStage for Listed {
     fn next_stage(&self, _: u64, _: &[Pair], history: &[PastStage]) -> Result<Option<Stage>> {
         assert!(history.iter().all(|past| past.outcome.is_none()));
-        assert!(
-            history
-                .iter()
-                .zip(&self.0)
-                .all(|(past, stage)| past.pairs == stage.pairs)
-        );
+        assert!(history.iter().zip(&self.0).all(|(past, stage)| past.pairs == stage.pairs));
         Ok(self.0.get(history.len()).cloned())
     }
 }
@@ -71,11 +66,7 @@ impl NextStage for Failing {
 }
 
 fn pairs() -> Vec<Pair> {
-    vec![
-        pair("a", None, 0.9),
-        pair("b", None, 0.5),
-        pair("c", None, 0.1),
-    ]
+    vec![pair("a", None, 0.9), pair("b", None, 0.5), pair("c", None, 0.1)]
 }
 
 fn planned(stages: &[Stage]) -> Result<Vec<Stage>> {
@@ -87,23 +78,11 @@ fn the_room_writes_members_and_counts_repeated_and_unstaged_pairs() -> Result<()
     let folder = TestFolder::new()?;
     let file = folder.path().join("stages.jsonl");
     let stages = [stage("x", &[1, 0]), stage("y", &[1])];
-    let (planned, summary) = room(
-        &Listed(stages.to_vec()),
-        0,
-        &pairs(),
-        &BTreeMap::new(),
-        &file,
-    )?;
+    let (planned, summary) = room(&Listed(stages.to_vec()), 0, &pairs(), &BTreeMap::new(), &file)?;
     assert_eq!(planned, stages);
     assert_eq!((summary.unstaged, summary.repeated), (1, 1));
-    assert_eq!(
-        (summary.stages[0].name.as_str(), summary.stages[0].pairs),
-        ("x", 2)
-    );
-    let ids: Vec<String> = jsonl::read::<StageMember>(&file)?
-        .into_iter()
-        .map(|m| m.pair_id)
-        .collect();
+    assert_eq!((summary.stages[0].name.as_str(), summary.stages[0].pairs), ("x", 2));
+    let ids: Vec<String> = jsonl::read::<StageMember>(&file)?.into_iter().map(|m| m.pair_id).collect();
     assert_eq!(ids, ["b", "a", "b"]);
     Ok(())
 }
@@ -113,18 +92,13 @@ fn no_pairs_are_an_error_that_counts_the_drops() {
     let drops = BTreeMap::from([("empty".to_owned(), 2), ("small-gap".to_owned(), 30)]);
     let none = room(&Endless, 0, &[], &drops, Path::new("unused"));
     let error = none.expect_err("no pairs").to_string();
-    assert_eq!(
-        error,
-        "there are no pairs to train on (dropped: small-gap 30, empty 2)"
-    );
+    assert_eq!(error, "there are no pairs to train on (dropped: small-gap 30, empty 2)");
     assert!(no_pairs(&BTreeMap::new()).message.contains("no samples"));
 }
 
 #[test]
 fn a_policy_that_never_ends_is_stopped() {
-    let error = plan(&Endless, 0, &pairs())
-        .expect_err("endless")
-        .to_string();
+    let error = plan(&Endless, 0, &pairs()).expect_err("endless").to_string();
     assert!(error.contains("100 stages"), "{error}");
     let many: Vec<Stage> = (0..MAX_STAGES).map(|_| stage("x", &[0])).collect();
     assert_eq!(planned(&many).map_or(0, |stages| stages.len()), MAX_STAGES);
@@ -134,10 +108,7 @@ fn a_policy_that_never_ends_is_stopped() {
 fn stages_that_cannot_be_trained_are_refused() {
     for (stages, part) in [
         (vec![], "no stage for 3 pairs"),
-        (
-            vec![stage("x", &[])],
-            "`x` of the staging policy has no pairs",
-        ),
+        (vec![stage("x", &[])], "`x` of the staging policy has no pairs"),
         (vec![stage("x", &[0, 3])], "names pair 3, and there are 3"),
         (vec![stage("x", &[1, 1])], "names pair 1 twice"),
     ] {
@@ -149,9 +120,5 @@ fn stages_that_cannot_be_trained_are_refused() {
 #[test]
 fn a_fault_of_the_policy_stays_the_users_error() {
     let error = plan(&Failing, 0, &pairs()).expect_err("a fault");
-    assert!(
-        error
-            .downcast_ref::<UserError>()
-            .is_some_and(|e| e.hint.is_some())
-    );
+    assert!(error.downcast_ref::<UserError>().is_some_and(|e| e.hint.is_some()));
 }
