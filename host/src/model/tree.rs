@@ -62,6 +62,11 @@ impl Row {
             .extend(other.members.into_iter().map(|(s, path)| (s, path.into_iter().map(|n| n + base).collect())));
     }
 
+    /// Whether every token follows the one before it: plain causal attention then shows each what it may see.
+    pub fn is_chain(&self) -> bool {
+        self.parents.iter().enumerate().all(|(node, &parent)| parent == node.saturating_sub(1))
+    }
+
     /// Writes the row's visibility into `mask`, `width` × `width`, row-major; padding sees itself, so that its softmax is defined.
     pub fn visibility(&self, width: usize, mask: &mut [bool]) {
         for (node, &parent) in self.parents.iter().enumerate() {
@@ -97,7 +102,8 @@ pub fn pack(sequences: &[Sequence], budget: usize) -> Vec<Row> {
     rows
 }
 
-/// One tree per group of sequences, then small trees share rows no wider than the largest: first fit, largest first.
+/// One tree per group of sequences; then small trees share rows no wider than the largest: first fit, largest first. Where every group is
+/// a single sequence, each keeps its own row: plain chains need no mask.
 pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
     let mut trees = Vec::with_capacity(groups.len());
     let mut base = 0;
@@ -110,6 +116,9 @@ pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
         }
         base += group.len();
         trees.push(row);
+    }
+    if trees.iter().all(Row::is_chain) {
+        return trees;
     }
     trees.sort_by_key(|row| std::cmp::Reverse(row.tokens.len()));
     let width = trees.first().map_or(0, |row| row.tokens.len());
@@ -163,10 +172,19 @@ mod tests {
 
     #[test]
     fn joined_trees_do_not_see_each_other() {
-        let groups = [vec![sequence(&[1, 2, 3, 4])], vec![sequence(&[5, 6])], vec![sequence(&[7, 8])]];
+        let pair = vec![sequence(&[1, 2, 3]), sequence(&[1, 4])];
+        let groups = [pair, vec![sequence(&[5, 6])], vec![sequence(&[7, 8])]];
         let rows = pack_groups(&groups);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1].parents, [0, 0, 2, 2]);
-        assert_eq!(rows[1].members, [(1, vec![0, 1]), (2, vec![2, 3])]);
+        assert_eq!(rows[1].members, [(2, vec![0, 1]), (3, vec![2, 3])]);
+    }
+
+    #[test]
+    fn single_sequences_are_chains_with_rows_of_their_own() {
+        let rows = pack_groups(&[vec![sequence(&[1, 2, 3])], vec![sequence(&[1, 2])]]);
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(Row::is_chain));
+        assert!(!pack(&[sequence(&[1, 2]), sequence(&[1, 3])], 9)[0].is_chain());
     }
 }
