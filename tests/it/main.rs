@@ -4,4 +4,5 @@ mod support;
 
 mod cli;
 mod data;
+mod sandbox;
 mod smoke;
