@@ -50,9 +50,10 @@ impl Model {
                 row.visibility(width, &mut mask[base * width..(base + width) * width]);
             }
             for (s, path) in &row.members {
-                for j in sequences[*s].from.max(1)..path.len() {
+                let ids = &sequences[*s].ids;
+                for j in sequences[*s].from.max(1)..ids.len() {
                     predicts.push((base + path[j - 1]) as i64);
-                    tokens.push(i64::from(row.tokens[path[j]]));
+                    tokens.push(i64::from(ids[j]));
                     owner.push(*s as i64);
                 }
             }

@@ -2,12 +2,13 @@
 //!
 //! A [`Row`] is a forest of tokens: each sees its ancestors only, and its rotary position is its depth, so one row holds a prompt with
 //! all its responses, every judge question about them and both options of each, or a preference pair with its prompt once. Pure and
-//! free of tensors; `logprobs` runs rows through the decoder.
+//! free of tensors; `logprobs` runs rows through the decoder. A sequence's last token predicts nothing, so it has no place in a row: two
+//! options of one token each share all of theirs.
 
 /// A token sequence, and from which index on its tokens' log-probabilities are wanted (at least 1: the first token has no left context).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
-    /// Token ids, at least one more than `from`… or none scored.
+    /// Token ids.
     pub ids: Vec<u32>,
     /// Index of the first scored token.
     pub from: usize,
@@ -22,14 +23,14 @@ pub struct Row {
     pub parents: Vec<usize>,
     /// Depth of each node: its rotary position.
     pub depths: Vec<usize>,
-    /// For each member: which sequence it is, and the nodes of its tokens.
+    /// For each member: which sequence it is, and the nodes of its tokens but the last.
     pub members: Vec<(usize, Vec<usize>)>,
 }
 
 impl Row {
     /// How many tokens `ids` would add after the sequence added last.
     fn growth(&self, ids: &[u32]) -> usize {
-        ids.len() - self.shared(ids)
+        inner(ids).len() - self.shared(inner(ids))
     }
 
     fn shared(&self, ids: &[u32]) -> usize {
@@ -40,6 +41,7 @@ impl Row {
     }
 
     fn add(&mut self, sequence: usize, ids: &[u32]) {
+        let ids = inner(ids);
         let shared = self.shared(ids);
         let mut path: Vec<usize> = self.members.last().map_or_else(Vec::new, |(_, last)| last[..shared].to_vec());
         for (depth, &id) in ids.iter().enumerate().skip(shared) {
@@ -79,6 +81,11 @@ impl Row {
             mask[node * width + node] = true;
         }
     }
+}
+
+/// The tokens that predict another.
+fn inner(ids: &[u32]) -> &[u32] {
+    &ids[..ids.len().saturating_sub(1)]
 }
 
 /// Packs sequences into rows of about `budget` tokens, sharing as much as their order in the dictionary allows.
@@ -137,7 +144,8 @@ mod tests {
     use super::*;
 
     fn sequence(ids: &[u32]) -> Sequence {
-        Sequence { ids: ids.to_vec(), from: 1 }
+        // The last token has no node: 99 stands for it.
+        Sequence { ids: [ids, &[99]].concat(), from: 1 }
     }
 
     #[test]
