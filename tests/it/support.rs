@@ -5,10 +5,10 @@
 // A topic file need not use all of it.
 #![allow(dead_code)]
 
-use assert_cmd::Command;
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A call of the host's binary, as from a user's shell, with one thread for libtorch.
 pub fn udasa() -> Command {
