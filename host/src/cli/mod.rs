@@ -16,7 +16,7 @@ pub use failure::{report, report_panics};
 use crate::config::{self, World};
 use crate::error::UserError;
 use crate::run::{self, Room};
-use crate::{explain, mini_world, plugin};
+use crate::{bench, explain, mini_world, plugin};
 use arguments::{Command, PluginCommand, plugin_directory};
 
 /// Reads the command line. Help and version are printed and end the program here; so do usage errors, with exit code 1.
@@ -44,7 +44,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Report(room) => run::report(&room.until(Room::Report)),
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
-        Command::Bench { name, json } => bench(&name, json),
+        Command::Bench { name, json } => print(&bench::run(&name, json)?),
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {
             let world = World::default();
@@ -66,11 +66,6 @@ fn execute_plugin(command: PluginCommand) -> Result<()> {
         }
         PluginCommand::Inspect { file, json } => plugin::inspect(&file, json),
     }
-}
-
-/// No benchmark is wired yet.
-fn bench(name: &str, _json: bool) -> Result<()> {
-    Err(UserError::new(format!("there is no benchmark `{name}`")).hint("there are none in this version").into())
 }
 
 /// Data to stdout. A closed pipe (`udasa plan … | head`) is the reader's wish, not an error.

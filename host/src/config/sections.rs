@@ -2,6 +2,8 @@
 //!
 //! `docs/config-reference.md` and the checks on the file are both made from these types (through their JSON Schema), so
 //! a range written here is a range enforced. Paths are as the user wrote them; `resolve` makes them absolute.
+//!
+//! Longer than a file here should be, on purpose: it is the reference page, read from top to bottom.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -25,18 +25,12 @@ pub fn room(
     mut sink: impl FnMut(&[Sample]) -> Result<()>,
 ) -> Result<()> {
     let progress = Progress::start("generate", (prompts.len() * generate.responses) as u64, "responses");
-    let mut tokens = 0;
     for unit in prompts.chunks(generate.unit) {
         let samples = sample(model, unit, generate, generate.responses, seed)?;
-        tokens += samples.iter().flat_map(|s| &s.responses).map(|r| r.token_ids.len()).sum::<usize>();
         sink(&samples)?;
         progress.advance((unit.len() * generate.responses) as u64);
     }
-    progress.finish(&format!(
-        "{} responses to {} prompts, {tokens} tokens",
-        prompts.len() * generate.responses,
-        prompts.len()
-    ));
+    progress.end();
     Ok(())
 }
 

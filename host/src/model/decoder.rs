@@ -224,7 +224,7 @@ impl Decoder {
         let sin = self.sin.index_select(0, &positions.reshape(-1)).view([b, t, 1, d]);
         let mut x = Tensor::embedding(&self.embedding, ids, -1, false, false); // [B, T, C]
         if times.embedding != 1.0 {
-            x = x * times.embedding;
+            x *= times.embedding;
         }
         for (i, block) in self.blocks.iter().enumerate() {
             let y = self.rms_norm(&x, &block.attention_norm);

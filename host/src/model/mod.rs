@@ -26,6 +26,7 @@ use tch::{Device, Kind, Tensor};
 
 use adamw::AdamW;
 pub use decoder::Decoder;
+pub use device::matmul_rate;
 
 pub use sampler::{Request, Sampled, Sampling};
 pub use spec::{Family, Spec};

@@ -157,12 +157,7 @@ impl Chain<'_> {
             }
             evaluate = Some(json!({ "evaluate": section, "files": self.files(&inputs)? }));
         }
-        // A staging policy sees the evaluation after every stage, where there is one.
-        let seen = cfg.evaluate.as_ref().filter(|section| section.every_stage);
-        let train = json!({
-            "train": cfg.train, "seed": cfg.seed, "model": model,
-            "evaluate": seen.and(evaluate.as_ref()),
-        });
+        let train = json!({ "train": cfg.train, "seed": cfg.seed, "model": model });
         self.add(Room::Train, &[Room::Stage], train)?;
         if let Some(evaluate) = evaluate {
             let part = json!({ "evaluate": evaluate, "seed": cfg.seed });
@@ -276,7 +271,7 @@ policy = "terciles"
         use Room::*;
         assert_eq!(changed_by("train.beta=0.5"), [Train, Evaluate]);
         assert_eq!(changed_by("evaluate.responses=2"), [Evaluate]);
-        assert_eq!(changed_by("evaluate.every_stage=true"), [Train, Evaluate]);
+        assert_eq!(changed_by("evaluate.every_stage=true"), [Evaluate]);
         assert_eq!(changed_by("stage.settings.x=1"), [Stage, Train, Evaluate]);
         assert_eq!(changed_by("pair.min_gap=0.5"), [Pair, Stage, Train, Evaluate]);
         let scored = [Score, Pair, Stage, Train, Evaluate];

@@ -64,7 +64,7 @@ impl Room {
         match self {
             Self::World => &["world"],
             Self::Data => &["prompts.jsonl"],
-            Self::Sft => &["initial", "sft.jsonl"],
+            Self::Sft => &["initial"],
             Self::Generate => &["responses.jsonl"],
             Self::Score => &["uncertainty.jsonl", "scaler.json", "score-summary.json"],
             Self::Pair => &["pairs.jsonl", "drops.jsonl"],

@@ -13,6 +13,7 @@ use super::{Context, Room, model_rooms};
 use crate::data::{self, jsonl};
 use crate::progress::say;
 use crate::records::{Drop, Pair, Sample};
+use crate::sandbox::LogLevel;
 use crate::score::{self, ScorerUse};
 use crate::{mini_world, pair as pair_room, report as report_room, stage as stage_room};
 
@@ -78,6 +79,15 @@ pub fn score(ctx: &mut Context) -> Result<String> {
         &mut || model_rooms::answerer(ctx),
         &score::Files::in_run(ctx.folder.path()),
     )?;
+    for scorer in &ctx.plugins.scorers {
+        let (lines, dropped) = scorer.log();
+        for line in lines.iter().filter(|line| matches!(line.level, LogLevel::Warn | LogLevel::Error)) {
+            say(Room::Score.name(), &format!("{} says: {}", scorer.name(), line.text));
+        }
+        if dropped > 0 {
+            say(Room::Score.name(), &format!("{}: {dropped} more log lines dropped", scorer.name()));
+        }
+    }
     let faults: usize = summary.scorers.iter().map(|scorer| scorer.faults).sum();
     let faults = match faults {
         0 => String::new(),

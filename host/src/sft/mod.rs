@@ -89,13 +89,7 @@ pub fn room(
     model.save(out, base)?;
     let parameters = model.decoder.parameters().iter().map(|(_, p)| p.numel()).sum();
     let summary = Summary { parameters, tokens, loss: late / f64::from(late_steps.max(1)), rate };
-    progress.finish(&format!(
-        "{:.1} M tokens into {:.2} M parameters, loss {:.3}, {:.0} tokens/s",
-        tokens as f64 / 1e6,
-        parameters as f64 / 1e6,
-        summary.loss,
-        rate
-    ));
+    progress.end();
     Ok(summary)
 }
 

@@ -90,9 +90,7 @@ pub fn room(
     let mut done = read_trained(training.run)?;
     let model = start(training, initial_model, &done)?;
     let mut metrics = Metrics::open(training.run, done.iter().map(|s| s.steps).sum())?;
-    // The reference is the initial model, or the policy as it was before the stage that refreshed it last.
-    let mut reference =
-        KnownReference { model: training.initial.to_owned(), logps: initial.iter().copied().map(Some).collect() };
+    let mut reference = KnownReference::after(training, &done, &initial);
     loop {
         let history: Vec<PastStage> = done
             .iter()
@@ -221,6 +219,16 @@ struct KnownReference {
 }
 
 impl KnownReference {
+    /// The initial model, or the policy as it was before the last stage that refreshed it.
+    fn after(training: &Training, done: &[TrainedStage], initial: &[Logps]) -> Self {
+        match done.iter().rposition(|stage| stage.refreshed) {
+            Some(last) if last > 0 => {
+                Self { model: checkpoint_before(training, &done[..last]), logps: vec![None; initial.len()] }
+            }
+            _ => Self { model: training.initial.to_owned(), logps: initial.iter().copied().map(Some).collect() },
+        }
+    }
+
     fn becomes(&mut self, model: PathBuf, pairs: &[u32], logps: &[Logps], total: usize) {
         self.model = model;
         self.logps = vec![None; total];

@@ -5,11 +5,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::loss::{LossSettings, PairLogps, PairLoss, pair_loss};
-use crate::config::{Schedule, Train};
+use crate::config::{Loss, Schedule, Train};
 use crate::error::UserError;
 use crate::model::tree::Sequence;
 use crate::model::{Model, Trainer};
-use crate::progress::Progress;
+use crate::progress::{Progress, say};
 use crate::records::{Overrides, Pair, StepMetrics};
 use crate::sft::shuffle;
 
@@ -37,12 +37,16 @@ impl StageSettings {
                     .hint("losses: dpo, ipo, hinge")
             })?,
         };
+        let label_smoothing = overrides.label_smoothing.unwrap_or(train.label_smoothing);
+        if label_smoothing > 0.0 && loss != Loss::Dpo {
+            say("train", &format!("label smoothing {label_smoothing} has no meaning for this loss and is not applied"));
+        }
         let base = train.learning_rate.unwrap_or(if train.lora.is_some() { 1e-5 } else { 5e-7 });
         Ok(Self {
             loss: LossSettings {
                 loss,
                 beta: overrides.beta.unwrap_or(train.beta),
-                label_smoothing: overrides.label_smoothing.unwrap_or(train.label_smoothing),
+                label_smoothing,
                 nll_weight: overrides.nll_weight.unwrap_or(train.nll_weight),
             },
             epochs: overrides.epochs.unwrap_or(train.epochs),
@@ -104,7 +108,7 @@ pub fn train(
                         let value = pair_loss(&pair_logps(pairs[i], logp, &reference[i]), &settings.loss);
                         derivative
                             .extend([value.by_chosen / batch.len() as f64, value.by_rejected / batch.len() as f64]);
-                        sum.add(pairs[i], &value, logp);
+                        sum.add(pairs[i], &value, logp, &reference[i]);
                     }
                     derivative
                 })?;
@@ -230,7 +234,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, pair: &Pair, value: &PairLoss, logp: &[f64]) {
+    fn add(&mut self, pair: &Pair, value: &PairLoss, logp: &[f64], reference: &Logps) {
         if !value.loss.is_finite() && self.not_finite.is_none() {
             self.not_finite = Some(pair.id.clone());
         }
@@ -241,14 +245,15 @@ impl Sums {
         self.logp_chosen += logp[0];
         self.logp_rejected += logp[1];
         self.tokens += pair.prompt_token_ids.len() + pair.chosen_token_ids.len() + pair.rejected_token_ids.len();
-        self.largest_ratio = self.largest_ratio.max(value.reward_chosen.abs()).max(value.reward_rejected.abs());
+        for (now, then) in logp.iter().zip(reference) {
+            self.largest_ratio = self.largest_ratio.max((now - then).abs());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Loss;
     use crate::model::golden_tests::{oracles, section};
     use crate::records::PromptText;
 

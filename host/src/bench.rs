@@ -1,0 +1,223 @@
+//! Benchmarks: `udasa bench NAME`, behind `cargo xtask bench`. Each prints a table, or one JSON object a row, with the machine's measured
+//! matrix-product rate beside it. They are commands, never timed tests.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::config::{DeviceChoice, Dtype, Generate, ModelSection, NewModel, Sft, Train};
+use crate::data::{self, jsonl};
+use crate::error::UserError;
+use crate::model::{Model, matmul_rate};
+use crate::records::{Overrides, Pair, Prompt, PromptText, Question, Sample};
+use crate::score::{Answerer, AskModel};
+use crate::train::StageSettings;
+use crate::{generate, mini_world, sft, train};
+
+/// What there is, and what it measures.
+const BENCHMARKS: [(&str, &str); 2] = [
+    ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
+    ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
+];
+
+/// One measured number.
+struct Row {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    note: String,
+}
+
+/// Runs a benchmark and returns what to print.
+pub fn run(name: &str, json: bool) -> Result<String> {
+    let rows = match name {
+        "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<8} {what}\n")).concat()),
+        "matmul" => Vec::new(),
+        "mini" => mini()?,
+        _ => {
+            let names = BENCHMARKS.map(|(name, _)| name).join(", ");
+            return Err(UserError::new(format!("there is no benchmark `{name}`"))
+                .hint(format!("there are: {names}"))
+                .into());
+        }
+    };
+    let mut all = matmul();
+    all.extend(rows);
+    let line = |row: &Row| match json {
+        true => format!(
+            "{}\n",
+            json!({"bench": name, "name": row.name, "value": row.value, "unit": row.unit, "note": row.note})
+        ),
+        false => format!("{:<22} {:>12.1} {:<12} {}\n", row.name, row.value, row.unit, row.note),
+    };
+    Ok(all.iter().map(line).collect())
+}
+
+fn matmul() -> Vec<Row> {
+    [("matmul f32", Dtype::F32), ("matmul bf16", Dtype::Bf16)]
+        .into_iter()
+        .map(|(name, dtype)| Row {
+            name,
+            value: matmul_rate(dtype) / 1e9,
+            unit: "GFLOP/s",
+            note: "1024³, one thread".into(),
+        })
+        .collect()
+}
+
+const STEPS: usize = 400;
+const SEED: u64 = 1;
+
+/// A short pre-training of the mini world's model, then each later cost on what it gives.
+fn mini() -> Result<Vec<Row>> {
+    let dir = std::env::temp_dir().join(format!("udasa-bench-{}", std::process::id()));
+    let rows = mini_in(&dir);
+    let _ = std::fs::remove_dir_all(&dir);
+    rows
+}
+
+fn mini_in(dir: &std::path::Path) -> Result<Vec<Row>> {
+    let (world, out) = (dir.join("world"), dir.join("model"));
+    mini_world::write(&world, SEED, STEPS * 16, 512)?;
+    let section = ModelSection { path: None, device: DeviceChoice::Cpu, dtype: Dtype::F32, threads: 1 };
+    let texts = data::read_texts(&[world.join("corpus.jsonl")], Default::default(), None)?;
+    let trained = sft::room(&recipe(), &section, &texts, &world, &out, SEED)?;
+    let model = Model::load(&out, &section)?;
+    let prompts: Vec<Prompt> = jsonl::read(&world.join("prompts.jsonl"))?;
+    let config = Generate { responses: 8, max_tokens: 32, unit: 128, ..Generate::default() };
+    let (samples, sampling) = timed(|| {
+        let mut samples: Vec<Sample> = Vec::new();
+        for unit in prompts.chunks(config.unit) {
+            samples.extend(generate::sample(&model, unit, &config, config.responses, SEED)?);
+        }
+        Ok(samples)
+    })?;
+    let (asked, judging) = timed(|| {
+        let questions = questions(&samples);
+        AskModel::new(Model::load(&out, &section)?, String::new()).answer(&questions)?;
+        Ok(questions.len())
+    })?;
+    let (pairs, training) = timed(|| preference(&model, &samples))?;
+    let tokens: usize = samples.iter().flat_map(|s| &s.responses).map(|r| r.token_ids.len()).sum();
+    let flops = 6.0 * trained.parameters as f64 * trained.rate;
+    Ok(vec![
+        Row {
+            name: "pre-training",
+            value: trained.rate,
+            unit: "tokens/s",
+            note: format!("{STEPS} steps of 16 documents; 6 N FLOP a token make {:.1} GFLOP/s", flops / 1e9),
+        },
+        Row {
+            name: "sampling",
+            value: sampling,
+            unit: "s",
+            note: format!("{} responses, {tokens} tokens", samples.len() * config.responses),
+        },
+        Row { name: "judging", value: judging, unit: "s", note: format!("{asked} questions on unique answers") },
+        Row {
+            name: "preference training",
+            value: training,
+            unit: "s",
+            note: format!("{pairs} pairs × 3 epochs, references included"),
+        },
+    ])
+}
+
+fn recipe() -> Sft {
+    Sft {
+        paths: Vec::new(),
+        encoding: Default::default(),
+        part: None,
+        model: Some(NewModel {
+            hidden: 96,
+            layers: 3,
+            heads: 4,
+            feed_forward: 256,
+            positions: 256,
+            scale_embedding: true,
+        }),
+        tokenizer: None,
+        steps: STEPS,
+        batch: 16,
+        learning_rate: 7e-3,
+        warmup: 30,
+        weight_decay: 0.05,
+        max_tokens: 64,
+    }
+}
+
+/// Four principles in both orders about every distinct answer, as the demo asks.
+fn questions(samples: &[Sample]) -> Vec<Question> {
+    let mut questions = Vec::new();
+    for sample in samples {
+        let PromptText::Chat(messages) = &sample.prompt else { continue };
+        let prompt = messages.last().map_or("", |m| m.content.as_str());
+        let mut texts: Vec<&str> = sample.responses.iter().map(|r| r.text.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        for text in texts {
+            for principle in ["true", "harmless", "helpful", "kind"] {
+                for (first, second) in [("yes", "no"), ("no", "yes")] {
+                    let prompt =
+                        format!("<user> {prompt} <bot> {text} <eot> <judge> {principle} ? A {first} B {second} :");
+                    let options = vec![" A".into(), " B".into()];
+                    questions.push(Question::Choose { prompt: PromptText::Text(prompt), options });
+                }
+            }
+        }
+    }
+    questions
+}
+
+/// Each prompt's first two responses as a pair, trained as the demo trains.
+fn preference(model: &Model, samples: &[Sample]) -> Result<usize> {
+    let pairs: Vec<Pair> = samples.iter().map(pair).collect();
+    let pairs: Vec<&Pair> = pairs.iter().collect();
+    let config = Train { beta: 0.3, nll_weight: 1.0, learning_rate: Some(6e-4), epochs: 3, ..Train::default() };
+    let settings = StageSettings::new(&config, &Overrides::default())?;
+    let mut first_step = 0;
+    for stage in pairs.chunks(pairs.len().div_ceil(3)) {
+        let reference = train::log_probabilities(model, stage, true)?;
+        train::train_stage(
+            model,
+            "bench",
+            stage,
+            &reference,
+            true,
+            &config,
+            &settings,
+            (SEED, first_step),
+            |_| Ok(()),
+        )?;
+        first_step += 1;
+    }
+    Ok(pairs.len())
+}
+
+fn pair(sample: &Sample) -> Pair {
+    let [chosen, rejected] = [0, 1].map(|i| sample.responses.get(i).cloned().unwrap_or_default());
+    Pair {
+        id: sample.id.clone(),
+        prompt_id: sample.id.clone(),
+        group: sample.group.clone(),
+        prompt: sample.prompt.clone(),
+        chosen: PromptText::Text(chosen.text),
+        rejected: PromptText::Text(rejected.text),
+        chosen_rating: 1.0,
+        rejected_rating: 0.0,
+        gap: 1.0,
+        dimensions: Default::default(),
+        chosen_index: 0,
+        rejected_index: 1,
+        prompt_token_ids: sample.prompt_token_ids.clone(),
+        chosen_token_ids: chosen.token_ids,
+        rejected_token_ids: rejected.token_ids,
+    }
+}
+
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let started = Instant::now();
+    let value = work()?;
+    Ok((value, started.elapsed().as_secs_f64()))
+}
