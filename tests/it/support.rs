@@ -9,12 +9,18 @@ use assert_cmd::Command;
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// A call of the host's binary, as from a user's shell, with one thread for libtorch.
 pub fn udasa() -> Command {
+    Command::from_std(program())
+}
+
+/// The same, for a test that needs the running process: to look at it, or to kill it.
+pub fn program() -> process::Command {
     let binary = env::var_os("UDASA_BIN").map_or_else(|| repository().join("target/release/udasa"), PathBuf::from);
     assert!(binary.is_file(), "{} does not exist: run `cargo xtask test`", binary.display());
-    let mut command = Command::new(binary);
+    let mut command = process::Command::new(binary);
     command.env("OMP_NUM_THREADS", "1").env_remove("LD_LIBRARY_PATH");
     command
 }
@@ -79,5 +85,14 @@ pub fn expect_user_error(command: &mut Command, needles: &[&str]) -> String {
     for needle in needles {
         assert!(stderr.contains(needle), "`{needle}` is missing; stderr:\n{stderr}");
     }
+    stderr
+}
+
+/// Runs the command, which must succeed, and returns what it said on stderr.
+#[track_caller]
+pub fn expect_success(command: &mut Command) -> String {
+    let output = command.output().expect("udasa starts");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{:?}; stderr:\n{stderr}", output.status);
     stderr
 }
