@@ -6,9 +6,16 @@ mod small;
 mod support;
 mod tensors;
 
+mod bad_input;
+mod bad_model;
 mod cli;
 mod data;
+mod docs;
 mod interrupted;
+mod outside;
 mod pipeline;
+mod python;
 mod rerun;
+mod reviews;
+mod sandbox;
 mod smoke;

@@ -40,8 +40,13 @@ pub fn repository() -> &'static Path {
 /// A file or folder of real data kept outside the repository, beside it in `shared/data` or where `UDASA_SHARED`
 /// says. Where it is absent the test has to end early, and this says so, past the harness's capture.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
+    shared(&format!("data/{name}"))
+}
+
+/// The same of anything kept there, such as other programs' numbers.
+pub fn shared(name: &str) -> Option<PathBuf> {
     let shared = env::var_os("UDASA_SHARED").map_or_else(|| repository().join("../shared"), PathBuf::from);
-    let path = shared.join("data").join(name);
+    let path = shared.join(name);
     if path.exists() {
         return Some(path);
     }

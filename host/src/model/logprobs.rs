@@ -35,7 +35,9 @@ impl Model {
         let count = rows.len();
         let mut ids = vec![PAD; count * width];
         let mut positions = vec![0_i64; count * width];
-        let mut mask = vec![false; count * width * width];
+        // Padding stands on the right, where causality hides it: only branching rows need a mask.
+        let chains = rows.iter().all(Row::is_chain);
+        let mut mask = vec![false; if chains { 0 } else { count * width * width }];
         // (node that predicts, token predicted, owner)
         let (mut predicts, mut tokens, mut owner) = (Vec::new(), Vec::new(), Vec::new());
         for (r, row) in rows.iter().enumerate() {
@@ -44,27 +46,39 @@ impl Model {
                 ids[base + node] = i64::from(token);
                 positions[base + node] = depth as i64;
             }
-            row.visibility(width, &mut mask[base * width..(base + width) * width]);
+            if !chains {
+                row.visibility(width, &mut mask[base * width..(base + width) * width]);
+            }
             for (s, path) in &row.members {
-                for j in sequences[*s].from.max(1)..path.len() {
+                let ids = &sequences[*s].ids;
+                for j in sequences[*s].from.max(1)..ids.len() {
                     predicts.push((base + path[j - 1]) as i64);
-                    tokens.push(i64::from(row.tokens[path[j]]));
+                    tokens.push(i64::from(ids[j]));
                     owner.push(*s as i64);
                 }
             }
         }
         let (b, t) = (count as i64, width as i64);
         let device = self.device;
-        let mask = Tensor::f_from_slice(&mask)?.f_view([b, 1, t, t])?.f_to_device(device)?;
+        let mask = match chains {
+            true => None,
+            false => Some(Tensor::f_from_slice(&mask)?.f_view([b, 1, t, t])?.f_to_device(device)?),
+        };
         let hidden = self.decoder.hidden(&Input {
             ids: &Tensor::f_from_slice(&ids)?.f_view([b, t])?.f_to_device(device)?,
             positions: &Tensor::f_from_slice(&positions)?.f_view([b, t])?.f_to_device(device)?,
-            mask: Some(&mask),
+            mask: mask.as_ref(),
             adapter,
         });
-        // A node may predict several tokens (its children): its logits are made once.
+        // A node may predict several tokens (its children): its logits are made once. Where nearly all predict something, picking them
+        // out costs more than it saves.
         let (unique, which) = distinct(&predicts);
-        let hidden = hidden.view([b * t, -1]).index_select(0, &Tensor::f_from_slice(&unique)?.f_to_device(device)?);
+        let hidden = hidden.reshape([b * t, -1]);
+        let (hidden, which) = if unique.len() * 4 >= count * width * 3 {
+            (hidden, predicts)
+        } else {
+            (hidden.index_select(0, &Tensor::f_from_slice(&unique)?.f_to_device(device)?), which)
+        };
         let logits = self.decoder.logits(&hidden); // [U, V]
         let which = Tensor::f_from_slice(&which)?.f_to_device(device)?;
         let tokens = Tensor::f_from_slice(&tokens)?.f_to_device(device)?;

@@ -102,31 +102,36 @@ impl Model {
         for t in 0..sampling.max_tokens {
             let uniform: Vec<f32> = rows.iter().map(|&(r, i)| unit(&mut random[r][i])).collect();
             let drawn = self.draw(&logits, &uniform, sampling)?;
-            let mut alive = Vec::with_capacity(rows.len());
             for (row, &(r, i)) in rows.iter().enumerate() {
                 let result = &mut results[r][i];
+                if result.finish == Finish::Eos && !result.ids.is_empty() {
+                    continue;
+                }
                 result.ids.push(drawn.ids[row] as u32);
                 result.logprobs.push(drawn.logprobs[row]);
                 result.entropies.push(drawn.entropies[row]);
-                if self.eos.contains(&(drawn.ids[row] as u32)) {
-                    result.finish = Finish::Eos;
-                } else {
-                    result.finish = Finish::Length;
-                    alive.push(row as i64);
-                }
+                let ended = self.eos.contains(&(drawn.ids[row] as u32));
+                result.finish = if ended { Finish::Eos } else { Finish::Length };
             }
+            let alive: Vec<i64> = (0..rows.len())
+                .filter(|&row| results[rows[row].0][rows[row].1].finish != Finish::Eos)
+                .map(|row| row as i64)
+                .collect();
             if alive.is_empty() || t + 1 == sampling.max_tokens {
                 break;
             }
-            if alive.len() < rows.len() {
+            let mut ids = drawn.ids;
+            // Taking ended rows out copies the whole cache: it is done when they are many enough to pay for it.
+            if alive.len() * 4 <= rows.len() * 3 {
                 let keep = Tensor::f_from_slice(&alive)?.f_to_device(self.device)?;
+                let used = (prompt_width + t) as i64;
                 for (keys, values) in &mut cache {
-                    *keys = keys.index_select(0, &keep);
-                    *values = values.index_select(0, &keep);
+                    *keys = take_rows(keys, &keep, used)?;
+                    *values = take_rows(values, &keep, used)?;
                 }
                 rows = alive.iter().map(|&row| rows[row as usize]).collect();
+                ids = alive.iter().map(|&row| ids[row as usize]).collect();
             }
-            let ids: Vec<i64> = alive.iter().map(|&row| drawn.ids[row as usize]).collect();
             logits = self.grow(&ids, &rows, &lengths, &cache, prompt_width, t)?;
         }
         Ok(results)
@@ -163,8 +168,8 @@ impl Model {
         let owner = Tensor::f_from_slice(&owner)?.f_to_device(self.device)?;
         let grown = cache
             .into_iter()
-            .map(|(keys, values)| (widen(&keys, &owner, max_tokens), widen(&values, &owner, max_tokens)))
-            .collect();
+            .map(|(keys, values)| Ok((widen(&keys, &owner, max_tokens)?, widen(&values, &owner, max_tokens)?)))
+            .collect::<Result<_>>()?;
         Ok((self.decoder.logits(&hidden).index_select(0, &owner), grown))
     }
 
@@ -266,11 +271,19 @@ fn unit(random: &mut ChaCha8Rng) -> f32 {
     (random.next_u32() >> 8) as f32 / (1_u32 << 24) as f32
 }
 
+/// The rows `keep` of a cache `[R, G, S, D]`, of which the first `used` positions hold something.
+fn take_rows(kv: &Tensor, keep: &Tensor, used: i64) -> Result<Tensor> {
+    let (_, g, s, d) = kv.size4()?;
+    let taken = Tensor::empty([keep.size()[0], g, s, d], (kv.kind(), kv.device()));
+    taken.narrow(2, 0, used).copy_(&kv.narrow(2, 0, used).index_select(0, keep));
+    Ok(taken)
+}
+
 /// `[P, G, T, D]` → `[R, G, T + room, D]`: each response's own copy of its prompt's keys or values.
-fn widen(kv: &Tensor, owner: &Tensor, room: usize) -> Tensor {
-    let (_, g, t, d) = kv.size4().unwrap_or_default();
+fn widen(kv: &Tensor, owner: &Tensor, room: usize) -> Result<Tensor> {
+    let (_, g, t, d) = kv.size4()?;
     let rows = owner.size()[0];
     let wide = Tensor::empty([rows, g, t + room as i64, d], (kv.kind(), kv.device()));
     wide.narrow(2, 0, t).copy_(&kv.index_select(0, owner));
-    wide
+    Ok(wide)
 }

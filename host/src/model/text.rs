@@ -92,20 +92,25 @@ impl Text {
         self.encode(&self.render(prompt)?, matches!(prompt, PromptText::Text(_)))
     }
 
-    /// Ids of the prompt followed by each continuation, and from where each continuation counts: after the tokens that it shares with
-    /// the prompt alone.
-    pub fn continuations(&self, prompt: &PromptText, continuations: &[&str]) -> Result<Vec<(Vec<u32>, usize)>> {
+    /// Ids of the prompt followed by a continuation, and from where the continuation counts: after the tokens that it shares with the
+    /// prompt alone.
+    pub fn continuation(&self, prompt: &PromptText, continuation: &str) -> Result<(Vec<u32>, usize)> {
         let text = self.render(prompt)?;
         let begin = matches!(prompt, PromptText::Text(_));
         let alone = self.encode(&text, begin)?;
-        continuations
-            .iter()
-            .map(|continuation| {
-                let ids = self.encode(&format!("{text}{continuation}"), begin)?;
-                let from = alone.iter().zip(&ids).take_while(|(a, b)| a == b).count();
-                Ok((ids, from))
-            })
-            .collect()
+        let ids = self.encode(&(text + continuation), begin)?;
+        let from = shared(&alone, &ids);
+        Ok((ids, from))
+    }
+
+    /// Ids of the prompt followed by each option, and from where the options differ: what they share cancels out between them.
+    pub fn options(&self, prompt: &PromptText, options: &[String]) -> Result<(Vec<Vec<u32>>, usize)> {
+        let text = self.render(prompt)?;
+        let begin = matches!(prompt, PromptText::Text(_));
+        let all: Vec<Vec<u32>> =
+            options.iter().map(|option| self.encode(&format!("{text}{option}"), begin)).collect::<Result<_>>()?;
+        let from = all.iter().skip(1).map(|ids| shared(&all[0], ids)).min().unwrap_or(0);
+        Ok((all, from))
     }
 
     /// Ids of a text; `begin` lets the tokenizer add what it puts around any text (a beginning-of-sequence token, say).
@@ -124,6 +129,11 @@ impl Text {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.tokenizer.decode(ids, true).map_err(|e| anyhow!("decoding: {e}"))
     }
+}
+
+/// How many first ids two texts share.
+fn shared(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 fn compile(source: String) -> Result<Environment<'static>> {

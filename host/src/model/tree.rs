@@ -2,12 +2,13 @@
 //!
 //! A [`Row`] is a forest of tokens: each sees its ancestors only, and its rotary position is its depth, so one row holds a prompt with
 //! all its responses, every judge question about them and both options of each, or a preference pair with its prompt once. Pure and
-//! free of tensors; `logprobs` runs rows through the decoder.
+//! free of tensors; `logprobs` runs rows through the decoder. A sequence's last token predicts nothing, so it has no place in a row: two
+//! options of one token each share all of theirs.
 
 /// A token sequence, and from which index on its tokens' log-probabilities are wanted (at least 1: the first token has no left context).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
-    /// Token ids, at least one more than `from`… or none scored.
+    /// Token ids.
     pub ids: Vec<u32>,
     /// Index of the first scored token.
     pub from: usize,
@@ -22,14 +23,14 @@ pub struct Row {
     pub parents: Vec<usize>,
     /// Depth of each node: its rotary position.
     pub depths: Vec<usize>,
-    /// For each member: which sequence it is, and the nodes of its tokens.
+    /// For each member: which sequence it is, and the nodes of its tokens but the last.
     pub members: Vec<(usize, Vec<usize>)>,
 }
 
 impl Row {
     /// How many tokens `ids` would add after the sequence added last.
     fn growth(&self, ids: &[u32]) -> usize {
-        ids.len() - self.shared(ids)
+        inner(ids).len() - self.shared(inner(ids))
     }
 
     fn shared(&self, ids: &[u32]) -> usize {
@@ -40,6 +41,7 @@ impl Row {
     }
 
     fn add(&mut self, sequence: usize, ids: &[u32]) {
+        let ids = inner(ids);
         let shared = self.shared(ids);
         let mut path: Vec<usize> = self.members.last().map_or_else(Vec::new, |(_, last)| last[..shared].to_vec());
         for (depth, &id) in ids.iter().enumerate().skip(shared) {
@@ -62,6 +64,11 @@ impl Row {
             .extend(other.members.into_iter().map(|(s, path)| (s, path.into_iter().map(|n| n + base).collect())));
     }
 
+    /// Whether every token follows the one before it: plain causal attention then shows each what it may see.
+    pub fn is_chain(&self) -> bool {
+        self.parents.iter().enumerate().all(|(node, &parent)| parent == node.saturating_sub(1))
+    }
+
     /// Writes the row's visibility into `mask`, `width` × `width`, row-major; padding sees itself, so that its softmax is defined.
     pub fn visibility(&self, width: usize, mask: &mut [bool]) {
         for (node, &parent) in self.parents.iter().enumerate() {
@@ -74,6 +81,11 @@ impl Row {
             mask[node * width + node] = true;
         }
     }
+}
+
+/// The tokens that predict another.
+fn inner(ids: &[u32]) -> &[u32] {
+    &ids[..ids.len().saturating_sub(1)]
 }
 
 /// Packs sequences into rows of about `budget` tokens, sharing as much as their order in the dictionary allows.
@@ -97,7 +109,8 @@ pub fn pack(sequences: &[Sequence], budget: usize) -> Vec<Row> {
     rows
 }
 
-/// One tree per group of sequences, then small trees share rows no wider than the largest: first fit, largest first.
+/// One tree per group of sequences; then small trees share rows no wider than the largest: first fit, largest first. Where every group is
+/// a single sequence, each keeps its own row: plain chains need no mask.
 pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
     let mut trees = Vec::with_capacity(groups.len());
     let mut base = 0;
@@ -110,6 +123,9 @@ pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
         }
         base += group.len();
         trees.push(row);
+    }
+    if trees.iter().all(Row::is_chain) {
+        return trees;
     }
     trees.sort_by_key(|row| std::cmp::Reverse(row.tokens.len()));
     let width = trees.first().map_or(0, |row| row.tokens.len());
@@ -128,7 +144,8 @@ mod tests {
     use super::*;
 
     fn sequence(ids: &[u32]) -> Sequence {
-        Sequence { ids: ids.to_vec(), from: 1 }
+        // The last token has no node: 99 stands for it.
+        Sequence { ids: [ids, &[99]].concat(), from: 1 }
     }
 
     #[test]
@@ -163,10 +180,19 @@ mod tests {
 
     #[test]
     fn joined_trees_do_not_see_each_other() {
-        let groups = [vec![sequence(&[1, 2, 3, 4])], vec![sequence(&[5, 6])], vec![sequence(&[7, 8])]];
+        let pair = vec![sequence(&[1, 2, 3]), sequence(&[1, 4])];
+        let groups = [pair, vec![sequence(&[5, 6])], vec![sequence(&[7, 8])]];
         let rows = pack_groups(&groups);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1].parents, [0, 0, 2, 2]);
-        assert_eq!(rows[1].members, [(1, vec![0, 1]), (2, vec![2, 3])]);
+        assert_eq!(rows[1].members, [(2, vec![0, 1]), (3, vec![2, 3])]);
+    }
+
+    #[test]
+    fn single_sequences_are_chains_with_rows_of_their_own() {
+        let rows = pack_groups(&[vec![sequence(&[1, 2, 3])], vec![sequence(&[1, 2])]]);
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(Row::is_chain));
+        assert!(!pack(&[sequence(&[1, 2]), sequence(&[1, 3])], 9)[0].is_chain());
     }
 }

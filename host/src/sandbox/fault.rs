@@ -195,7 +195,7 @@ pub(super) fn classify(error: &wasmtime::Error, limits: &Limits, logged: Option<
         Some(Trap::StackOverflow) => Cause::StackOverflow { limit: limits.stack_kib },
         Some(Trap::MemoryOutOfBounds) => Cause::OutOfBounds,
         // What Rust's abort compiles to.
-        Some(Trap::UnreachableCodeReached) => Cause::Panic { message: logged },
+        Some(Trap::UnreachableCodeReached) => Cause::Panic { message: logged.map(words_of_panic) },
         Some(
             trap @ (Trap::StringOutOfBounds
             | Trap::ListOutOfBounds
@@ -220,6 +220,15 @@ fn unreadable(error: &wasmtime::Error, limits: &Limits) -> Cause {
         Cause::OutputTooLarge { limit: limits.output_mib }
     } else {
         Cause::Unreadable(text)
+    }
+}
+
+/// Rust's panic text, `panicked at PLACE:\nMESSAGE`, as `MESSAGE (PLACE)`; any other text as it is.
+fn words_of_panic(logged: String) -> String {
+    let rust = logged.strip_prefix("panicked at ").and_then(|rest| rest.split_once(":\n"));
+    match rust {
+        Some((place, message)) => format!("{} ({place})", message.trim_end()),
+        None => logged,
     }
 }
 
@@ -256,6 +265,13 @@ mod tests {
             fault.to_string(),
             "plugin `value` 0.1.0 (0123456789ab): `score` failed on prompt `p1`: ran out of fuel (10,000,000 units, about as many instructions)"
         );
+    }
+
+    #[test]
+    fn a_panic_is_told_message_first() {
+        let logged = "panicked at src/lib.rs:7:5:\nno such token".to_owned();
+        assert_eq!(words_of_panic(logged), "no such token (src/lib.rs:7:5)");
+        assert_eq!(words_of_panic("out of luck".to_owned()), "out of luck");
     }
 
     #[test]

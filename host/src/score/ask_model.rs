@@ -64,31 +64,28 @@ impl Answerer for AskModel {
 
 /// The sequences whose log-probabilities answer a question.
 fn sequences(text: &Text, limit: usize, question: &Question) -> Result<Vec<Sequence>> {
-    let (prompt, continuations): (_, Vec<&str>) = match question {
-        Question::Choose { prompt, options } => (prompt, options.iter().map(String::as_str).collect()),
-        Question::Likelihood { prompt, continuation } => (prompt, vec![continuation]),
+    let found = match question {
+        Question::Choose { prompt, options } => {
+            let (all, from) = text.options(prompt, options)?;
+            all.into_iter().map(|ids| Sequence { ids, from: from.max(1) }).collect()
+        }
+        Question::Likelihood { prompt, continuation } => {
+            let (ids, from) = text.continuation(prompt, continuation)?;
+            vec![Sequence { ids, from: from.max(1) }]
+        }
         other => {
-            return Err(UserError::new(
-                format!("no model is at hand that answers `{:?}` questions", other.kind()).to_lowercase(),
-            )
-            .hint("the policy model answers `choose` and `likelihood`")
-            .into());
+            let kind = format!("{:?}", other.kind()).to_lowercase();
+            return Err(UserError::new(format!("no model is at hand that answers `{kind}` questions"))
+                .hint("the policy model answers `choose` and `likelihood`")
+                .into());
         }
     };
-    text.continuations(prompt, &continuations)?
-        .into_iter()
-        .map(|(ids, from)| {
-            if ids.len() > limit {
-                return Err(UserError::new(format!(
-                    "a question has {} tokens, the model's limit is {limit}",
-                    ids.len()
-                ))
-                .hint("shorten the scorer's template or generate.max_tokens")
-                .into());
-            }
-            Ok(Sequence { ids, from: from.max(1) })
-        })
-        .collect()
+    if let Some(long) = found.iter().find(|sequence: &&Sequence| sequence.ids.len() > limit) {
+        return Err(UserError::new(format!("a question has {} tokens, the model's limit is {limit}", long.ids.len()))
+            .hint("shorten the scorer's template or generate.max_tokens")
+            .into());
+    }
+    Ok(found)
 }
 
 /// exp(x_i) / Σ exp(x_j), safe for large negative x.

@@ -62,7 +62,7 @@ fn a_slow_call_within_its_limits_is_none_of_our_business() {
 
 #[test]
 fn a_panic_is_told_in_its_own_words() {
-    let cause = "panicked: panicked at 'no such token', src/lib.rs:7";
+    let cause = "panicked: no such token (src/lib.rs:7:5)";
     survives("panic", cause, "natively under `cargo test`");
 }
 
