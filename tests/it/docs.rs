@@ -76,7 +76,7 @@ fn every_command_in_the_documents_exists_with_its_options() {
             checked += 1;
         }
     }
-    assert!(checked >= 8, "the documents name {checked} commands; are they still found?");
+    assert!(checked >= 5, "the documents name {checked} commands; are they still found?");
 }
 
 #[test]
