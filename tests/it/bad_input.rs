@@ -3,21 +3,20 @@
 
 use std::fs;
 use std::path::Path;
-
-use assert_cmd::Command;
+use std::process::Command;
 
 use crate::compare::differences;
 use crate::sandbox::bad_plugins;
 use crate::small::{self, kept};
-use crate::support::{expect_success, expect_user_error, plugins, program, repository, scratch, write};
+use crate::support::{expect_success, expect_user_error, plugins, repository, scratch, udasa, write};
 
 const NONE: [&str; 0] = [];
 
 /// The small run's config with another plugin directory.
 fn with_plugins(run: &Path, directory: &Path) -> Command {
     // The first --plugins would be refused beside a second one, so the command is made from its arguments.
-    let usual = small::process("run", run, &[]);
-    let mut command = program();
+    let usual = small::command("run", run, &[]);
+    let mut command = udasa();
     let mut skipped = false;
     for argument in usual.get_args() {
         match argument == "--plugins" {
@@ -27,7 +26,7 @@ fn with_plugins(run: &Path, directory: &Path) -> Command {
         }
     }
     command.arg("--plugins").arg(directory);
-    Command::from_std(command)
+    command
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn a_plugin_directory_that_cannot_be_used_costs_nothing_of_a_run() {
     let folder = scratch();
     let directory = folder.path().join("mine");
     fs::create_dir(&directory).expect("it can be made");
-    let mut refused = |needles: &[&str]| {
+    let refused = |needles: &[&str]| {
         expect_user_error(&mut with_plugins(run.path(), &directory), needles);
     };
     refused(&["mine holds no plugins"]);
@@ -133,10 +132,10 @@ fn a_record_changed_by_hand_is_named_by_line() {
 #[test]
 fn every_config_can_be_planned_from_any_folder_that_has_its_data() {
     let folder = scratch();
-    let mut command = program();
+    let mut command = udasa();
     command.current_dir(folder.path()).arg("plan").arg(repository().join("configs/mini.toml"));
     command.arg("--plugins").arg(plugins());
-    let output = Command::from_std(command).output().expect("udasa starts");
+    let output = command.output().expect("udasa starts");
     let plan = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     for part in ["run folder  runs/mini", "512, 8 responses each", "terciles", "limits of a call: "] {

@@ -31,7 +31,7 @@ policy = "terciles"
 "#;
 
 /// `udasa plan` of a config with this text, up to `generate`.
-fn plan(text: &str, folder: &Path, arguments: &[&str]) -> assert_cmd::Command {
+fn plan(text: &str, folder: &Path, arguments: &[&str]) -> std::process::Command {
     let config = write(folder, "config.toml", text);
     let mut command = udasa();
     command.current_dir(folder).arg("plan").arg(config);
@@ -39,7 +39,7 @@ fn plan(text: &str, folder: &Path, arguments: &[&str]) -> assert_cmd::Command {
     command
 }
 
-fn stdout(command: &mut assert_cmd::Command) -> String {
+fn stdout(command: &mut std::process::Command) -> String {
     let output = command.output().expect("udasa starts");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use assert_cmd::Command;
+use std::process::Command;
 
 use crate::support::{expect_user_error, scratch, shared_data, udasa, write};
 

@@ -16,7 +16,7 @@ const NONE: [&str; 0] = [];
 
 /// Starts the small run and returns as soon as the folder is as far as asked for.
 fn start(run: &Path, arguments: &[&str], far: impl Fn() -> bool) -> Child {
-    let mut command = small::process("run", run, arguments);
+    let mut command = small::command("run", run, arguments);
     let mut child = command.stderr(Stdio::null()).spawn().expect("udasa starts");
     let patience = Instant::now() + Duration::from_secs(60);
     while !far() {

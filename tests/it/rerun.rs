@@ -77,7 +77,7 @@ fn rooms_run_again_from_one_to_another_without_asking_the_model_twice() {
 #[test]
 fn a_room_of_its_own_command_does_what_the_run_does_up_to_it() {
     let folder = scratch();
-    let mut pair = small::process("pair", folder.path(), &[]);
+    let mut pair = small::command("pair", folder.path(), &[]);
     let output = pair.output().expect("udasa starts");
     assert!(output.status.success(), "{output:?}");
     assert!(!folder.path().join("stages.jsonl").exists());
@@ -85,7 +85,7 @@ fn a_room_of_its_own_command_does_what_the_run_does_up_to_it() {
         let [one, other] = [small::finished(), folder.path()].map(|run| fs::read(run.join(file)).expect("it is there"));
         assert!(one == other, "{file}");
     }
-    let output = small::process("report", folder.path(), &[]).output().expect("udasa starts");
+    let output = small::command("report", folder.path(), &[]).output().expect("udasa starts");
     assert!(output.status.success(), "a report of what there is: {output:?}");
     assert!(folder.path().join("report.html").is_file());
 }

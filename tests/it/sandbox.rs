@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use assert_cmd::Command;
+use std::process::Command;
 
 use crate::support::{expect_user_error, repository, scratch, udasa, write};
 

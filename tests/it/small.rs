@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{expect_success, plugins, program, repository, scratch};
+use crate::support::{expect_success, plugins, repository, scratch, udasa};
 
 /// Prompts of the small run.
 pub const PROMPTS: usize = 48;
@@ -34,12 +34,12 @@ const SMALLER: [&str; 12] = [
 
 /// The small run into a folder, with further arguments of `udasa run`.
 pub fn run(folder: &Path, arguments: &[&str]) -> Command {
-    Command::from_std(process("run", folder, arguments))
+    command("run", folder, arguments)
 }
 
 /// Any command that takes a config, on the small run's.
-pub fn process(subcommand: &str, folder: &Path, arguments: &[&str]) -> std::process::Command {
-    let mut command = program();
+pub fn command(subcommand: &str, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = udasa();
     command.arg(subcommand).arg(repository().join("configs/mini.toml"));
     command.arg("--plugins").arg(plugins()).arg("--out").arg(folder);
     for set in SMALLER {

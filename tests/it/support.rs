@@ -5,22 +5,16 @@
 // A topic file need not use all of it.
 #![allow(dead_code)]
 
-use assert_cmd::Command;
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::Command;
 
 /// A call of the host's binary, as from a user's shell, with one thread for libtorch.
 pub fn udasa() -> Command {
-    Command::from_std(program())
-}
-
-/// The same, for a test that needs the running process: to look at it, or to kill it.
-pub fn program() -> process::Command {
     let binary = env::var_os("UDASA_BIN").map_or_else(|| repository().join("target/release/udasa"), PathBuf::from);
     assert!(binary.is_file(), "{} does not exist: run `cargo xtask test`", binary.display());
-    let mut command = process::Command::new(binary);
+    let mut command = Command::new(binary);
     command.env("OMP_NUM_THREADS", "1").env_remove("LD_LIBRARY_PATH");
     command
 }

@@ -17,7 +17,7 @@ pub fn run(places: &Places, ready: &Ready, filter: Option<&str>) -> Result<ExitC
     let mut broken = Vec::new();
 
     eprintln!("test: formatting");
-    if !run_visibly(cargo(places).args(["fmt", "--all", "--check"]))?.success() {
+    if !run_visibly(cargo(places).args(["fmt", "--all", "--check", "--", "-l"]))?.success() {
         broken.push("formatting (cargo fmt --all)");
     }
 
