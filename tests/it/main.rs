@@ -1,8 +1,21 @@
-//! Everything that is tested through the real binary. One file per topic; [`support`] is what they share.
+//! Everything that is tested through the real binary. One file per topic; [`support`], [`small`], [`compare`] and
+//! [`tensors`] are what they share.
 
+mod compare;
+mod small;
 mod support;
+mod tensors;
 
+mod bad_input;
+mod bad_model;
 mod cli;
 mod data;
+mod docs;
+mod interrupted;
+mod outside;
+mod pipeline;
+mod python;
+mod rerun;
+mod reviews;
 mod sandbox;
 mod smoke;

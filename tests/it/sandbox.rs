@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use assert_cmd::Command;
+use std::process::Command;
 
 use crate::support::{expect_user_error, repository, scratch, udasa, write};
 
 /// The fixture as a user would build it, once per run of the tests.
-fn bad_plugins() -> &'static Path {
+pub fn bad_plugins() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let out = repository().join("target/test-plugins/bad-through-the-binary");

@@ -34,8 +34,13 @@ pub fn repository() -> &'static Path {
 /// A file or folder of real data kept outside the repository, beside it in `shared/data` or where `UDASA_SHARED`
 /// says. Where it is absent the test has to end early, and this says so, past the harness's capture.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
+    shared(&format!("data/{name}"))
+}
+
+/// The same of anything kept there, such as other programs' numbers.
+pub fn shared(name: &str) -> Option<PathBuf> {
     let shared = env::var_os("UDASA_SHARED").map_or_else(|| repository().join("../shared"), PathBuf::from);
-    let path = shared.join("data").join(name);
+    let path = shared.join(name);
     if path.exists() {
         return Some(path);
     }
@@ -79,5 +84,14 @@ pub fn expect_user_error(command: &mut Command, needles: &[&str]) -> String {
     for needle in needles {
         assert!(stderr.contains(needle), "`{needle}` is missing; stderr:\n{stderr}");
     }
+    stderr
+}
+
+/// Runs the command, which must succeed, and returns what it said on stderr.
+#[track_caller]
+pub fn expect_success(command: &mut Command) -> String {
+    let output = command.output().expect("udasa starts");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{:?}; stderr:\n{stderr}", output.status);
     stderr
 }
