@@ -633,10 +633,11 @@ pub struct Lora {
     #[schemars(range(min = 1, max = 4096))]
     pub rank: usize,
     /// Scale is alpha / rank.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 1e-6))]
     pub alpha: f64,
     /// Names of the layers adapted.
     #[serde(default = "lora_targets")]
+    #[schemars(length(min = 1))]
     pub targets: Vec<String>,
 }
 

@@ -195,3 +195,12 @@ fn a_folder_with_a_missing_tensor_is_refused_by_its_name() {
     let error = weights.take("model.norm.weight", &[65]).expect_err("wrong shape");
     assert!(error.to_string().contains("[64]") && error.to_string().contains("[65]"), "{error}");
 }
+
+#[test]
+fn ids_that_the_model_cannot_take_are_refused_before_torch_sees_them() {
+    let Some(oracles) = oracles() else { return };
+    let model = Model::load(&oracles.join("dpo/initial"), &section()).expect("the initial model");
+    assert!(model.check_ids(&[0, 383]).is_ok());
+    assert!(model.check_ids(&[384]).expect_err("one too high").to_string().contains("384"));
+    assert!(model.check_ids(&vec![1; 257]).expect_err("one too many").to_string().contains("256 positions"));
+}

@@ -22,9 +22,10 @@ pub struct Low {
 }
 
 impl Low {
-    /// `(alpha / r) B A x`.
+    /// `(alpha / r) B A x`, computed in the adapter's own format.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear::<Tensor>(&self.a, None).linear::<Tensor>(&self.b, None) * self.scale
+        let y = x.to_kind(self.a.kind()).linear::<Tensor>(&self.a, None).linear::<Tensor>(&self.b, None);
+        (y * self.scale).to_kind(x.kind())
     }
 }
 
@@ -34,14 +35,12 @@ pub trait Adapter {
     fn low(&mut self, name: &str, out: i64, input: i64) -> Result<Option<Low>>;
 }
 
-/// A new adapter: A uniform in ±1/√in (PEFT's Kaiming with a = √5), B zero, so that it changes nothing at first.
+/// A new adapter, in f32 whatever the model's format: A uniform in ±1/√in (PEFT's Kaiming with a = √5), B zero, so that it changes nothing at first.
 pub struct New<'a, F> {
     /// Rank, alpha and targets.
     pub lora: &'a Lora,
     /// Where it lives.
     pub device: Device,
-    /// Of its matrices.
-    pub kind: Kind,
     /// Uniform numbers in [0, 1).
     pub draw: F,
 }
@@ -55,8 +54,8 @@ impl<F: FnMut() -> f32> Adapter for New<'_, F> {
         let bound = (1.0 / (input as f64).sqrt()) as f32;
         let values: Vec<f32> = (0..rank * input).map(|_| ((self.draw)() * 2.0 - 1.0) * bound).collect();
         Ok(Some(Low {
-            a: Tensor::from_slice(&values).view([rank, input]).to_device(self.device).to_kind(self.kind),
-            b: Tensor::zeros([out, rank], (self.kind, self.device)),
+            a: Tensor::from_slice(&values).view([rank, input]).to_device(self.device),
+            b: Tensor::zeros([out, rank], (Kind::Float, self.device)),
             scale: self.lora.alpha / self.lora.rank as f64,
         }))
     }
@@ -71,7 +70,7 @@ pub struct Saved {
 
 impl Saved {
     /// Opens the folder; features that change the mathematics beyond rank, alpha and targets are refused by name.
-    pub fn open(dir: &Path, device: Device, kind: Kind) -> Result<Self> {
+    pub fn open(dir: &Path, device: Device) -> Result<Self> {
         let path = dir.join("adapter_config.json");
         let text = std::fs::read_to_string(&path)
             .map_err(|e| UserError::new(format!("cannot read {}: {e}", path.display())))?;
@@ -82,13 +81,18 @@ impl Saved {
                 return Err(UserError::new(format!("{}: `{field}` is not supported", path.display())).into());
             }
         }
+        for field in ["alpha_pattern", "rank_pattern"] {
+            if config.get(field).and_then(serde_json::Value::as_object).is_some_and(|map| !map.is_empty()) {
+                return Err(UserError::new(format!("{}: `{field}` is not supported", path.display())).into());
+            }
+        }
         let number = |key: &str| {
             config.get(key).and_then(serde_json::Value::as_f64).filter(|v| *v > 0.0).ok_or_else(|| {
                 UserError::new(format!("{}: `{key}` is missing or not a positive number", path.display()))
             })
         };
         let (rank, alpha) = (number("r")?, number("lora_alpha")?);
-        let weights = Weights::open_files(vec![dir.join("adapter_model.safetensors")], device, kind)?;
+        let weights = Weights::open_files(vec![dir.join("adapter_model.safetensors")], device, Kind::Float)?;
         Ok(Self { weights, rank: rank as i64, scale: alpha / rank })
     }
 

@@ -119,9 +119,13 @@ impl Model {
 
     /// Places a new, idle adapter. `draw` yields uniform numbers in [0, 1).
     pub fn attach_new(&mut self, lora: &Lora, draw: impl FnMut() -> f32) -> Result<()> {
-        self.decoder.attach(&mut lora::New { lora, device: self.device, kind: Kind::Float, draw })?;
-        if self.decoder.adapter().is_empty() {
-            return Err(UserError::new(format!("train.lora.targets = {:?} names no layer of the model", lora.targets))
+        self.decoder.attach(&mut lora::New { lora, device: self.device, draw })?;
+        let adapted = self.decoder.adapter();
+        let unknown =
+            |target: &&String| !adapted.iter().any(|(name, _)| name.rsplit('.').next() == Some(target.as_str()));
+        let missing: Vec<&str> = lora.targets.iter().filter(unknown).map(String::as_str).collect();
+        if adapted.is_empty() || !missing.is_empty() {
+            return Err(UserError::new(format!("train.lora.targets: no layer of the model is called {missing:?}"))
                 .hint("the layers are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj")
                 .into());
         }
@@ -130,9 +134,35 @@ impl Model {
 
     /// Places an adapter that PEFT or we wrote.
     pub fn attach_saved(&mut self, dir: &Path) -> Result<()> {
-        let mut saved = lora::Saved::open(dir, self.device, self.kind)?;
+        let mut saved = lora::Saved::open(dir, self.device)?;
         self.decoder.attach(&mut saved)?;
         saved.finish().with_context(|| format!("reading {}", dir.display()))
+    }
+
+    /// An error where ids are too many for the model's positions or outside its vocabulary: torch would panic, or read another token's row.
+    pub fn check_ids(&self, ids: &[u32]) -> Result<(), UserError> {
+        let spec = &self.decoder.spec;
+        if ids.len() as i64 > spec.positions {
+            return Err(UserError::new(format!(
+                "{} tokens exceed the model's {} positions",
+                ids.len(),
+                spec.positions
+            ))
+            .hint("shorten the prompt or lower generate.max_tokens"));
+        }
+        if let Some(id) = ids.iter().find(|&&id| i64::from(id) >= spec.vocabulary) {
+            return Err(UserError::new(format!(
+                "token id {id} is outside the model's vocabulary of {}",
+                spec.vocabulary
+            ))
+            .hint("the ids are of another tokenizer, or the embedding was not resized for added tokens"));
+        }
+        Ok(())
+    }
+
+    /// How far one token's log-probability may move with the order of summation, nats: bf16 keeps 8 bits of a logit.
+    pub fn rounding(&self) -> f64 {
+        if self.kind == Kind::BFloat16 { 0.1 } else { 0.0 }
     }
 
     /// What training changes: the adapter where there is one, else every parameter.

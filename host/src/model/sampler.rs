@@ -58,6 +58,7 @@ impl Model {
             if request.prompt.is_empty() {
                 return Err(UserError::new("a prompt has no tokens").hint("remove empty prompts").into());
             }
+            self.check_ids(&request.prompt)?;
             let length = request.prompt.len() + sampling.max_tokens;
             if length as i64 > spec.positions {
                 return Err(UserError::new(format!(

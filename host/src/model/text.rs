@@ -34,8 +34,11 @@ impl Text {
                 .hint("only fast tokenizers are read: AutoTokenizer.from_pretrained(…).save_pretrained(…) writes tokenizer.json")
                 .into());
         }
-        let tokenizer = Tokenizer::from_file(&path)
-            .map_err(|e| UserError::new(format!("{} cannot be read: {e}", path.display())))?;
+        let unreadable = |e: tokenizers::Error| UserError::new(format!("{} cannot be read: {e}", path.display()));
+        let mut tokenizer = Tokenizer::from_file(&path).map_err(unreadable)?;
+        // A saved tokenizer may carry the lengths of a training run; transformers applies them only when asked, and so do we: never.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(unreadable)?;
         let config_path = dir.join("tokenizer_config.json");
         let config: Value = match std::fs::read_to_string(&config_path) {
             Ok(text) => serde_json::from_str(&text)
@@ -61,9 +64,9 @@ impl Text {
         self.tokenizer.token_to_id(&self.eos)
     }
 
-    /// Entries, added tokens included.
+    /// Entries that a model for it needs: the highest id and one, added tokens included.
     pub fn vocabulary(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        self.tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
     /// The text that stands before the continuation. A dialogue is rendered up to where the assistant speaks.

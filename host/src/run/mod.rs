@@ -83,13 +83,13 @@ fn enter(ctx: &mut Context, room: Room) -> Result<()> {
     let summary = match room {
         Room::World => rooms::world(ctx),
         Room::Data => rooms::data(ctx),
-        Room::Sft => model_rooms::sft(ctx, begin),
-        Room::Generate => rooms::generate(ctx, begin),
+        Room::Sft => model_rooms::sft(ctx),
+        Room::Generate => rooms::generate(ctx),
         Room::Score => rooms::score(ctx),
         Room::Pair => rooms::pair(ctx),
         Room::Stage => rooms::stage(ctx),
-        Room::Train => model_rooms::train(ctx, begin),
-        Room::Evaluate => model_rooms::evaluate(ctx, begin),
+        Room::Train => model_rooms::train(ctx),
+        Room::Evaluate => model_rooms::evaluate(ctx),
         Room::Report => rooms::report(ctx),
     }?;
     say(room.name(), &format!("{summary}  ({})", duration(started.elapsed())));

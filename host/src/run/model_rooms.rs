@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::Context;
-use super::folder::Begin;
 use super::plugins::SandboxedPolicy;
 use crate::config::Generate;
 use crate::data::{self, jsonl};
@@ -46,7 +45,7 @@ impl Context {
 }
 
 /// Trains a small model on text.
-pub fn sft(ctx: &mut Context, _begin: Begin) -> Result<String> {
+pub fn sft(ctx: &mut Context) -> Result<String> {
     let sft = ctx.cfg.sft.as_ref().context("the config has no [sft]")?;
     let out = ctx.folder.file(INITIAL);
     let world = ctx.folder.file("world");
@@ -58,7 +57,8 @@ pub fn sft(ctx: &mut Context, _begin: Begin) -> Result<String> {
             sft_room::make_tokenizer(tokenizer, &texts, &out)?;
             out.clone()
         }
-        (Some(_), None) => world,
+        (Some(_), None) if ctx.cfg.world.is_some() => world,
+        (Some(_), None) => ctx.cfg.model.path.clone().context("[sft.model] has neither a tokenizer nor model.path")?,
     };
     let done = sft_room::room(sft, &ctx.cfg.model, &texts, &base, &out, ctx.cfg.seed)?;
     Ok(format!(
@@ -71,7 +71,7 @@ pub fn sft(ctx: &mut Context, _begin: Begin) -> Result<String> {
 }
 
 /// Samples responses to every prompt.
-pub fn generate(ctx: &mut Context, _begin: Begin) -> Result<String> {
+pub fn generate(ctx: &mut Context) -> Result<String> {
     let prompts: Vec<Prompt> = jsonl::read(&ctx.prompts())?;
     let cfg = &ctx.cfg.generate;
     let path = ctx.folder.file("responses.jsonl");
@@ -92,7 +92,7 @@ pub fn generate(ctx: &mut Context, _begin: Begin) -> Result<String> {
 }
 
 /// Trains over the stages.
-pub fn train(ctx: &mut Context, _begin: Begin) -> Result<String> {
+pub fn train(ctx: &mut Context) -> Result<String> {
     let policy = ctx.plugins.policy.as_ref().context("the config has no [stage]")?;
     let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
     let initial = ctx.initial()?;
@@ -114,7 +114,7 @@ pub fn train(ctx: &mut Context, _begin: Begin) -> Result<String> {
 }
 
 /// Measures before and after.
-pub fn evaluate(ctx: &mut Context, _begin: Begin) -> Result<String> {
+pub fn evaluate(ctx: &mut Context) -> Result<String> {
     let section = ctx.cfg.evaluate.as_ref().context("the config has no [evaluate]")?;
     let items = items(ctx)?;
     let initial = ctx.initial()?;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use super::folder::Begin;
 use super::plugins::{Sandboxed, SandboxedPolicy};
 use super::prepare::shown;
 use super::{Context, Room, model_rooms};
@@ -46,9 +45,9 @@ pub fn data(ctx: &mut Context) -> Result<String> {
 }
 
 /// Samples responses, or reads responses made elsewhere.
-pub fn generate(ctx: &mut Context, begin: Begin) -> Result<String> {
+pub fn generate(ctx: &mut Context) -> Result<String> {
     let Some(from) = &ctx.cfg.generate.from else {
-        return model_rooms::generate(ctx, begin);
+        return model_rooms::generate(ctx);
     };
     let samples = data::read_responses(from, &ctx.cfg.generate)?;
     jsonl::write(&ctx.folder.file("responses.jsonl"), &samples)?;

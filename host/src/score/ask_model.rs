@@ -3,7 +3,7 @@
 //! All questions of a batch are packed into token trees, so a sample's prompt, its responses and a judge's wording are each computed once
 //! whatever the number of questions about them.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::Answerer;
@@ -36,11 +36,12 @@ impl Answerer for AskModel {
     }
 
     fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
-        let limit = self.model.decoder.spec.positions as usize;
         let text = &self.model.text;
-        let groups: Vec<Vec<Sequence>> =
-            questions.par_iter().map(|q| sequences(text, limit, q)).collect::<Result<_>>()?;
+        let groups: Vec<Vec<Sequence>> = questions.par_iter().map(|q| sequences(text, q)).collect::<Result<_>>()?;
         let sequences: Vec<Sequence> = groups.iter().flatten().cloned().collect();
+        for sequence in &sequences {
+            self.model.check_ids(&sequence.ids).context("a question to the model")?;
+        }
         let sums = self.model.log_probabilities(&sequences, true, |_| {})?;
         let mut rest = &sums[..];
         let answers = questions
@@ -63,15 +64,15 @@ impl Answerer for AskModel {
 }
 
 /// The sequences whose log-probabilities answer a question.
-fn sequences(text: &Text, limit: usize, question: &Question) -> Result<Vec<Sequence>> {
+fn sequences(text: &Text, question: &Question) -> Result<Vec<Sequence>> {
     let found = match question {
         Question::Choose { prompt, options } => {
             let (all, from) = text.options(prompt, options)?;
-            all.into_iter().map(|ids| Sequence { ids, from: from.max(1) }).collect()
+            all.into_iter().map(|ids| Sequence { ids, from }).collect()
         }
         Question::Likelihood { prompt, continuation } => {
             let (ids, from) = text.continuation(prompt, continuation)?;
-            vec![Sequence { ids, from: from.max(1) }]
+            vec![Sequence { ids, from }]
         }
         other => {
             let kind = format!("{:?}", other.kind()).to_lowercase();
@@ -80,9 +81,9 @@ fn sequences(text: &Text, limit: usize, question: &Question) -> Result<Vec<Seque
                 .into());
         }
     };
-    if let Some(long) = found.iter().find(|sequence: &&Sequence| sequence.ids.len() > limit) {
-        return Err(UserError::new(format!("a question has {} tokens, the model's limit is {limit}", long.ids.len()))
-            .hint("shorten the scorer's template or generate.max_tokens")
+    if found.iter().any(|sequence| sequence.from == 0) {
+        return Err(UserError::new("a question has no token before what it asks about")
+            .hint("give it a prompt, or a tokenizer that begins every text with a token")
             .into());
     }
     Ok(found)

@@ -103,6 +103,9 @@ fn documents(model: &Model, texts: &[String], longest: usize) -> Result<Vec<Vec<
         ids.truncate(longest);
     }
     documents.retain(|ids| ids.len() > 1);
+    for ids in &documents {
+        model.check_ids(ids)?;
+    }
     if documents.is_empty() {
         return Err(UserError::new("sft: there is no text to train on").hint("check sft.paths and sft.part").into());
     }

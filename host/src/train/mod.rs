@@ -8,6 +8,5 @@ mod loss;
 mod room;
 mod stage_training;
 
-pub use loss::{LossSettings, PairLogps, PairLoss, pair_loss};
 pub use room::{TrainedStage, Training, load_trained, read_trained, room};
 pub use stage_training::{StageSettings, log_probabilities, train as train_stage};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stage_training::{Logps, StageSettings, log_probabilities, train};
 use crate::config::{ModelSection, Reference, Train};
+use crate::data::jsonl;
 use crate::error::UserError;
 use crate::model::{Model, lora};
 use crate::records::{Outcome, Overrides, Pair, PastStage, Stage, StepMetrics};
@@ -86,6 +87,12 @@ pub fn room(
     }
     let everyone: Vec<&Pair> = pairs.iter().collect();
     let initial_model = Model::load(training.initial, training.section)?;
+    for pair in pairs {
+        for response in [&pair.chosen_token_ids, &pair.rejected_token_ids] {
+            let ids = [&pair.prompt_token_ids[..], response].concat();
+            initial_model.check_ids(&ids).with_context(|| format!("the pair {}", pair.id))?;
+        }
+    }
     let initial = log_probabilities(&initial_model, &everyone, false)?;
     let mut done = read_trained(training.run)?;
     let model = start(training, initial_model, &done)?;
@@ -111,7 +118,9 @@ pub fn room(
         let before = log_probabilities(&model, &chosen, true)?;
         let refreshed = stage.refresh_reference && training.train.reference == Reference::Previous;
         let stage_reference = if refreshed {
-            reference.becomes(checkpoint_before(training, &done), &stage.pairs, &before, pairs.len());
+            if !done.is_empty() {
+                reference.becomes(checkpoint_before(training, &done), &stage.pairs, &before, pairs.len());
+            }
             before.clone()
         } else {
             reference.of(training, &stage.pairs, pairs)?
@@ -155,7 +164,7 @@ pub fn room(
             outcome,
             checkpoint,
         });
-        write_json(&training.run.join(RECORD), &done)?;
+        jsonl::write_json(&training.run.join(RECORD), &done)?;
     }
     if done.is_empty() {
         return Err(UserError::new("the staging policy gave no stage at all")
@@ -256,37 +265,25 @@ impl KnownReference {
 
 /// `metrics.jsonl`, cut back to the stages that are done when a run is resumed.
 struct Metrics {
-    file: std::fs::File,
+    file: jsonl::Appender<StepMetrics>,
     steps: u64,
 }
 
 impl Metrics {
     fn open(run: &Path, steps: u64) -> Result<Self> {
         let path = run.join("metrics.jsonl");
-        let kept: String = std::fs::read_to_string(&path)
-            .unwrap_or_default()
-            .split_inclusive('\n')
-            .take(usize::try_from(steps)?)
-            .collect();
-        std::fs::write(&path, kept).with_context(|| format!("writing {}", path.display()))?;
-        let file = std::fs::OpenOptions::new().append(true).open(&path)?;
+        let (mut kept, _) = jsonl::Appender::<StepMetrics>::open(&path)?;
+        kept.truncate(usize::try_from(steps)?);
+        jsonl::write(&path, &kept)?;
+        let (_, file) = jsonl::Appender::open(&path)?;
         Ok(Self { file, steps })
     }
 
     fn add(&mut self, metrics: &StepMetrics) -> Result<()> {
-        use std::io::Write;
-        let line = serde_json::to_string(metrics)? + "\n";
-        self.file.write_all(line.as_bytes()).context("writing metrics.jsonl")?;
+        self.file.append([metrics])?;
         self.steps = metrics.step;
         Ok(())
     }
-}
-
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, serde_json::to_vec_pretty(value)?)
-        .with_context(|| format!("writing {}", path.display()))?;
-    std::fs::rename(&partial, path).with_context(|| format!("writing {}", path.display()))
 }
 
 /// A stage's name comes from a plugin: only what is harmless in a path is kept of it.
