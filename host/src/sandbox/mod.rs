@@ -28,6 +28,8 @@ mod pool;
 mod store;
 
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
 mod tests;
 
 pub use answers::answers_fit;
