@@ -211,15 +211,15 @@ fn ready_made_token_ids_that_the_model_does_not_have_are_refused_in_training() {
     let given = Given::new();
     let row = |i: u32, id: u32| {
         let response = |text: &str, ids: [u32; 3]| json!({"text": text, "token_ids": ids});
-        let responses = [response("a b", [5, 6, 4]), response("a c", [5, id, 4]), response("d e", [8, 9, 4])];
+        let responses = [response("a b", [5, 6, 4]), response("a b", [5, 6, 4]), response("d e", [8, id, 4])];
         json!({"prompt": format!("question {i}"), "prompt_token_ids": [2, 3], "responses": responses})
     };
     let rows: String = [row(0, 7), row(1, 99_999)].iter().map(|row| format!("{row}\n")).collect();
     write(given.folder.path(), "made.jsonl", rows);
     let config = "name = \"made\"\n[model]\npath = \"model\"\ndevice = \"cpu\"\n[generate]\nfrom = \"made.jsonl\"\n\
-                  [[scorer]]\nplugin = \"semantic\"\n[stage]\npolicy = \"unstaged\"\n[pair]\nrejected = \"worst\"\nper_prompt = 2\n";
+                  [[scorer]]\nplugin = \"semantic\"\n[stage]\npolicy = \"unstaged\"\n";
     write(given.folder.path(), "made.toml", config);
     let mut command = udasa();
     command.current_dir(given.folder.path()).args(["train", "made.toml", "--out", "made", "--plugins"]).arg(plugins());
-    expect_user_error(&mut command, &["there is a token id 99999", "vocabulary has 266 entries"]);
+    expect_user_error(&mut command, &["pair ", "there is a token id 99999", "vocabulary has 266 entries"]);
 }

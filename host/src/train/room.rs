@@ -86,6 +86,12 @@ pub fn room(
     }
     let everyone: Vec<&Pair> = pairs.iter().collect();
     let initial_model = Model::load(training.initial, training.section)?;
+    for pair in pairs {
+        for response in [&pair.chosen_token_ids, &pair.rejected_token_ids] {
+            let ids = [&pair.prompt_token_ids[..], response].concat();
+            initial_model.check_ids(&ids).with_context(|| format!("pair {}", pair.id))?;
+        }
+    }
     let initial = log_probabilities(&initial_model, &everyone, false)?;
     let mut done = read_trained(training.run)?;
     let model = start(training, initial_model, &done)?;
