@@ -102,7 +102,7 @@ pub fn json(run: &Path, name: &str) -> Value {
 #[track_caller]
 pub fn did(stderr: &str, room: &str) -> String {
     let of_room = |line: &&str| line.split_whitespace().next() == Some(room);
-    stderr.lines().filter(of_room).next_back().unwrap_or_else(|| panic!("no line of {room} in:\n{stderr}")).to_owned()
+    stderr.lines().rfind(of_room).unwrap_or_else(|| panic!("no line of {room} in:\n{stderr}")).to_owned()
 }
 
 /// Rooms that were kept, by what a run said.
