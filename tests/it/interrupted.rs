@@ -68,8 +68,8 @@ fn not_complete(run: &Path, room: &str) {
 
 #[test]
 fn a_run_killed_while_it_generates_goes_on_with_the_next_unit() {
-    // Longer responses, one prompt at a time: half a second in which to be killed.
-    let longer = ["--set", "generate.unit=1", "--set", "generate.responses=16", "--set", "generate.max_tokens=32"];
+    // Longer responses, one prompt at a time: about a second in which to be killed.
+    let longer = ["--set", "generate.unit=1", "--set", "generate.responses=32", "--set", "generate.max_tokens=32"];
     let longer = [&longer[..], &["--until", "generate"]].concat();
     let [unbroken, killed] = [small::copy(), small::copy()];
     expect_success(&mut small::run(unbroken.path(), &longer));
@@ -97,7 +97,9 @@ fn a_run_killed_while_it_trains_goes_on_with_the_stage_it_was_in() {
     // Into the second stage: more steps than the first one's 120.
     let in_second = || checkpoint.exists() && count_lines(&metrics) > 125;
     kill(start(killed.path(), &longer, in_second));
-    assert_eq!(small::json(killed.path(), "training.json").as_array().map(Vec::len), Some(1), "one stage was done");
+    // On a busy machine the signal may come a stage later.
+    let done = small::json(killed.path(), "training.json").as_array().map_or(0, Vec::len);
+    assert!((1..3).contains(&done), "{done} stages were done");
 
     let stderr = expect_success(&mut small::run(killed.path(), &longer));
     assert!(!stderr.contains("conservative:"), "the first stage is not trained again: {stderr}");

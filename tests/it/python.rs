@@ -1,11 +1,12 @@
 //! transformers and peft read what the pipeline wrote, and compute from it the numbers that the pipeline recorded.
 //!
-//! Needs Python packages of 3 GB, so it tests only where `UDASA_TEST_TRANSFORMERS` says so: `1` installs
+//! Needs Python packages of 5 GB, so it tests only where `UDASA_TEST_TRANSFORMERS` says so: `1` installs
 //! `tests/python/requirements.txt` into the per-user cache; anything else is the path of a Python that has them.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -18,14 +19,19 @@ fn python() -> Option<PathBuf> {
         Some(value) if value == "1" => Some(installed()),
         Some(value) if !value.is_empty() => Some(value.into()),
         _ => {
-            skip("UDASA_TEST_TRANSFORMERS is not set (1: installs transformers and torch, 3 GB, into the cache)");
+            skip("UDASA_TEST_TRANSFORMERS is not set (1: installs transformers and torch, 5 GB, into the cache)");
             None
         }
     }
 }
 
-/// Makes the virtual environment unless it is there. It is made beside and renamed, so that it is there whole or not.
+/// Makes the virtual environment unless it is there, whole; two tests ask for it at once, and one makes it.
 fn installed() -> PathBuf {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(make).clone()
+}
+
+fn make() -> PathBuf {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("UDASA_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("udasa")))

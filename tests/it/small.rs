@@ -98,7 +98,7 @@ pub fn json(run: &Path, name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// What `rooms.json` says that a room did.
+/// The last line that a run said of a room.
 #[track_caller]
 pub fn did(stderr: &str, room: &str) -> String {
     let of_room = |line: &&str| line.split_whitespace().next() == Some(room);
