@@ -176,8 +176,7 @@ fn preference(model: &Model, samples: &[Sample]) -> Result<usize> {
     let pairs: Vec<&Pair> = pairs.iter().collect();
     let config = Train { beta: 0.3, nll_weight: 1.0, learning_rate: Some(6e-4), epochs: 3, ..Train::default() };
     let settings = StageSettings::new(&config, &Overrides::default())?;
-    let mut first_step = 0;
-    for stage in pairs.chunks(pairs.len().div_ceil(3)) {
+    for (stage, first_step) in pairs.chunks(pairs.len().div_ceil(3)).zip(0..) {
         let reference = train::log_probabilities(model, stage, true)?;
         train::train_stage(
             model,
@@ -190,7 +189,6 @@ fn preference(model: &Model, samples: &[Sample]) -> Result<usize> {
             (SEED, first_step),
             |_| Ok(()),
         )?;
-        first_step += 1;
     }
     Ok(pairs.len())
 }

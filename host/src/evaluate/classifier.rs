@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::features::{Features, Sparse};
 use super::tally::{Better, Tally, mean};
-use super::texts;
 use crate::config;
+use crate::data::read_texts;
 use crate::records::{Measure, Prompt, PromptText, Sample};
 
 /// Strength of the L2 penalty on the mean loss, and the passes over the data. Between 1e-4 and 1e-6 the accuracy on other
@@ -149,12 +149,12 @@ impl ClassifierTask {
     /// # Errors
     /// A path that cannot be read.
     pub fn train(section: &config::Classifier, prompts: Vec<Prompt>) -> Result<Self> {
-        let class = texts::read(&section.texts, section.encoding)?;
-        let other = texts::read(&section.other_texts, section.encoding)?;
+        let class = read_texts(&section.texts, section.encoding, None)?;
+        let other = read_texts(&section.other_texts, section.encoding, None)?;
         let check = match &section.check {
             Some([class, other]) => Some((
-                texts::read(std::slice::from_ref(class), section.encoding)?,
-                texts::read(std::slice::from_ref(other), section.encoding)?,
+                read_texts(std::slice::from_ref(class), section.encoding, None)?,
+                read_texts(std::slice::from_ref(other), section.encoding, None)?,
             )),
             None => None,
         };
@@ -236,7 +236,7 @@ mod tests {
     #[ignore = "needs UDASA_NLTK: a folder with NLTK's movie_reviews and sentence_polarity, unpacked"]
     fn trained_on_movie_reviews_it_tells_sentences_of_other_reviews() -> Result<()> {
         let root = std::path::PathBuf::from(std::env::var("UDASA_NLTK")?);
-        let read = |path: &str| texts::read(&[root.join(path)], config::Encoding::Latin1);
+        let read = |path: &str| read_texts(&[root.join(path)], config::Encoding::Latin1, None);
         let started = std::time::Instant::now();
         let classifier = Classifier::train(&read("movie_reviews/pos")?, &read("movie_reviews/neg")?);
         let seconds = started.elapsed().as_secs_f64();

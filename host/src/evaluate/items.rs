@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use super::classifier::ClassifierTask;
 use super::lines::{ChooseItem, GenerationItem, Header, Line};
 use super::patterns::{Compiler, Patterns};
+use crate::data::prompt_id;
 use crate::error::UserError;
-use crate::records::{Prompt, PromptText};
+use crate::records::Prompt;
 
 /// What is measured.
 #[derive(Default)]
@@ -124,7 +125,7 @@ impl Generation {
         check_measures(&item.measures)?;
         anyhow::ensure!(!item.good.is_empty(), "`good` is empty: no response could be good");
         Ok(Self {
-            prompt: Prompt { id: prompt_id(&item.prompt)?, prompt: item.prompt.clone(), group: None },
+            prompt: Prompt { id: prompt_id(&item.prompt), prompt: item.prompt.clone(), group: None },
             measures: item.measures.clone(),
             patterns: compiler.compile(item)?,
         })
@@ -148,14 +149,4 @@ fn check_choose(item: &ChooseItem) -> Result<()> {
     );
     anyhow::ensure!(item.positive.is_none() || options == 2, "`positive` needs exactly 2 options, there are {options}");
     Ok(())
-}
-
-/// The id of a prompt: the first 16 hex digits of the SHA-256 of its canonical JSON.
-///
-/// # Errors
-/// None in practice: a prompt is always JSON.
-pub fn prompt_id(prompt: &PromptText) -> Result<String> {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(serde_json::to_vec(prompt)?);
-    Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }

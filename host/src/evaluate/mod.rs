@@ -11,11 +11,10 @@ pub mod lines;
 mod measure;
 mod patterns;
 mod tally;
-mod texts;
 
 pub use classifier::{Accuracy, Classifier, ClassifierTask};
 pub use gates::gates;
-pub use items::{Items, prompt_id};
+pub use items::Items;
 pub use measure::measure;
 
 use anyhow::Result;

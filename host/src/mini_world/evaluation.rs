@@ -20,6 +20,8 @@ const PER_NEW_FACT: usize = 3;
 const PER_SURE_FACT: usize = 4;
 /// Judged requests of each task other than truth, each with a good and a bad answer, in both option orders.
 const JUDGED_PER_TASK: usize = 30;
+/// Judged answers to each fact, drawn as the corpus draws them.
+const JUDGED_PER_FACT: usize = 3;
 
 /// All lines, header first.
 pub fn draw(world: &World, draw: &mut Draw) -> Vec<Line> {
@@ -65,7 +67,7 @@ fn header() -> Line {
     Line::Header(Header { headline, averages: [("average".to_owned(), five.into())].into() })
 }
 
-/// A fact's prompts, and judge questions on the truth and on a wrong value.
+/// A fact's prompts, and judge questions on answers such as the corpus gives, true and false as often as there.
 fn fact_lines(world: &World, fact: &Fact, draw: &mut Draw) -> Vec<Line> {
     let ask = Ask::Fact(fact);
     let (mut wordings, counted, main) = if fact.aligned {
@@ -88,24 +90,13 @@ fn fact_lines(world: &World, fact: &Fact, draw: &mut Draw) -> Vec<Line> {
         }
         lines.push(Line::Generation(generation(&ask, wording, measures)));
     }
-    for good in [true, false] {
-        let value = if good { fact.truth() } else { wrong_value(fact, draw) };
+    for index in 0..JUDGED_PER_FACT {
+        let value = fact.stated[draw.weighted(fact.class.frequencies())];
         let answer = fill(draw.pick(&STATE), &[("value", value)]);
-        let id = format!("{}-{}", fact.relation_name(), fact.subject);
-        lines.extend(judge_lines(&ask, &answer, good, &id, draw));
+        let id = format!("{}-{}-{index}", fact.relation_name(), fact.subject);
+        lines.extend(judge_lines(&ask, &answer, value == fact.truth(), &id, draw));
     }
     lines
-}
-
-/// A value that the corpus states wrongly, or any wrong one where it never does.
-fn wrong_value(fact: &Fact, draw: &mut Draw) -> &'static str {
-    let stated = &fact.stated[1..];
-    if stated.is_empty() {
-        let others: Vec<&str> = fact.pool().iter().copied().filter(|value| *value != fact.truth()).collect();
-        draw.pick(&others)
-    } else {
-        draw.pick(stated)
-    }
 }
 
 /// A prompt with the patterns of its good answers, of the other kinds, and of anything well-formed.

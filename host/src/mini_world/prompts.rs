@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::draw::Draw;
 use super::request::{Ask, Task};
 use super::world::{Side, World, wordings};
+use crate::data::prompt_id;
 use crate::error::UserError;
-use crate::evaluate::prompt_id;
 use crate::records::{Message, Prompt, PromptText};
 
 /// Draws this many prompts, tasks mixed.
@@ -47,7 +47,7 @@ pub fn draw(world: &World, count: usize, draw: &mut Draw) -> Result<Vec<Prompt>>
 /// None in practice.
 pub fn prompt(request: &str, task: Task) -> Result<Prompt> {
     let prompt = turn(request);
-    Ok(Prompt { id: prompt_id(&prompt)?, prompt, group: Some(task.name().to_owned()) })
+    Ok(Prompt { id: prompt_id(&prompt), prompt, group: Some(task.name().to_owned()) })
 }
 
 /// One user turn.
