@@ -32,6 +32,7 @@ fn documents() -> Vec<PathBuf> {
         .iter()
         .flat_map(|folder| fs::read_dir(repository().join(folder)).expect("it is there"))
         .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "md" || ending == "toml"))
         .collect();
     found.extend([repository().join("README.md")].into_iter().filter(|path| path.exists()));
     found.sort();
