@@ -161,3 +161,65 @@ fn a_template_that_refuses_a_prompt_gives_its_reason() {
     };
     refused(raise, &["the chat template refuses a prompt", "roles must alternate", "order and roles"]);
 }
+
+#[test]
+fn weights_that_are_no_numbers_sample_nothing() {
+    let spoil = |given: &Given| given.change_weights(|tensors| tensors.fill("model.norm.weight", f32::NAN));
+    refused(spoil, &["the model's logits are not finite", "NaN or infinities"]);
+    let given = Given::new();
+    given.change_weights(|tensors| tensors.fill("model.norm.weight", f32::INFINITY));
+    expect_user_error(&mut given.generate(), &["not finite"]);
+    let responses = fs::read_to_string(given.folder.path().join("run/responses.jsonl")).unwrap_or_default();
+    assert_eq!(responses, "", "no unreadable record is left behind");
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_noticed_by_its_ids() {
+    let shrink = |given: &Given| {
+        given.change_weights(|tensors| tensors.keep_rows("model.embed_tokens.weight", 100));
+        given.set("vocab_size", json!(100));
+    };
+    refused(shrink, &["prompt ", "there is a token id ", "vocabulary has 100 entries", "another model"]);
+}
+
+#[test]
+fn sizes_that_only_a_broken_config_claims_allocate_nothing() {
+    refused(|given| given.set("num_hidden_layers", json!(1_u32 << 30)), &["lack the tensor `model.layers.2."]);
+    refused(
+        |given| given.set("max_position_embeddings", json!(1_u32 << 30)),
+        &["max_position_embeddings = 1073741824"],
+    );
+    refused(|given| given.set("rope_theta", json!(0.0)), &["rope parameters", "config.json"]);
+}
+
+#[test]
+fn every_broken_file_of_a_model_folder_has_a_cure() {
+    for (name, content, reason) in [
+        ("config.json", "{", "config.json is not JSON"),
+        ("config.json", "[]", "`model_type` is missing"),
+        ("tokenizer.json", "{}", "tokenizer.json cannot be read"),
+        ("tokenizer_config.json", "{", "tokenizer_config.json is not JSON"),
+        ("chat_template.jinja", "{% for", "the chat template does not parse"),
+        ("model.safetensors", "", "model.safetensors is not a whole safetensors file"),
+    ] {
+        refused(|given| fs::write(given.file(name), content).expect("it can be written"), &[reason]);
+    }
+}
+
+#[test]
+fn ready_made_token_ids_that_the_model_does_not_have_are_refused_in_training() {
+    let given = Given::new();
+    let row = |i: u32, id: u32| {
+        let response = |text: &str, ids: [u32; 3]| json!({"text": text, "token_ids": ids});
+        let responses = [response("a b", [5, 6, 4]), response("a b", [5, 6, 4]), response("d e", [8, id, 4])];
+        json!({"prompt": format!("question {i}"), "prompt_token_ids": [2, 3], "responses": responses})
+    };
+    let rows: String = [row(0, 7), row(1, 99_999)].iter().map(|row| format!("{row}\n")).collect();
+    write(given.folder.path(), "made.jsonl", rows);
+    let config = "name = \"made\"\n[model]\npath = \"model\"\ndevice = \"cpu\"\n[generate]\nfrom = \"made.jsonl\"\n\
+                  [[scorer]]\nplugin = \"semantic\"\n[stage]\npolicy = \"unstaged\"\n";
+    write(given.folder.path(), "made.toml", config);
+    let mut command = udasa();
+    command.current_dir(given.folder.path()).args(["train", "made.toml", "--out", "made", "--plugins"]).arg(plugins());
+    expect_user_error(&mut command, &["pair ", "there is a token id 99999", "vocabulary has 266 entries"]);
+}

@@ -47,6 +47,27 @@ impl Tensors {
         }
     }
 
+    /// Sets every number of a tensor of 32-bit floats.
+    pub fn fill(&mut self, name: &str, value: f32) {
+        let [start, end] = place(&self.header[name]);
+        self.data[start..end].as_chunks_mut::<4>().0.fill(value.to_le_bytes());
+    }
+
+    /// Cuts a tensor of 32-bit floats to its first rows.
+    pub fn keep_rows(&mut self, name: &str, rows: usize) {
+        let mut tensor = self.header[name].clone();
+        let [start, _] = place(&tensor);
+        let row: u64 = self.shape(name)[1..].iter().product();
+        let bytes = rows * usize::try_from(row).expect("it fits") * 4;
+        let kept = self.data[start..start + bytes].to_vec();
+        self.remove(name);
+        // At the end, where it moves no other.
+        tensor["shape"][0] = rows.into();
+        tensor["data_offsets"] = serde_json::json!([self.data.len(), self.data.len() + bytes]);
+        self.data.extend(kept);
+        self.header.insert(name.to_owned(), tensor);
+    }
+
     /// Writes the file.
     pub fn write(&self, path: &Path) {
         let header = serde_json::to_vec(&self.header).expect("a header is JSON");

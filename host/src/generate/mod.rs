@@ -3,7 +3,7 @@
 //! Comes in: prompts and a model. Goes out: `responses.jsonl`. A unit is the grain of resume: it is sampled and written whole, so a resumed
 //! run writes the same bytes as an unbroken one. A response's randomness depends on (seed, prompt id, response index) alone.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::config::Generate;
@@ -51,10 +51,12 @@ pub fn sample(
     let requests = prompts
         .iter()
         .map(|prompt| {
-            Ok(Request {
-                prompt: model.text.prompt_ids(&prompt.prompt)?,
-                seeds: (0..responses).map(|i| response_seed(seed, &prompt.id, i)).collect(),
-            })
+            let ids = model
+                .text
+                .prompt_ids(&prompt.prompt)
+                .and_then(|ids| model.check_prompt(&ids, sampling.max_tokens).map(|()| ids))
+                .with_context(|| format!("prompt {}", prompt.id))?;
+            Ok(Request { prompt: ids, seeds: (0..responses).map(|i| response_seed(seed, &prompt.id, i)).collect() })
         })
         .collect::<Result<Vec<_>>>()?;
     let sampled = model.sample(&requests, &sampling)?;

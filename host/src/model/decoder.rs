@@ -75,7 +75,8 @@ impl Decoder {
         let (c, d) = (spec.hidden, spec.head_size);
         let (q, kv) = (spec.heads * d, spec.kv_heads * d);
         let embedding = weights.take("model.embed_tokens.weight", &[spec.vocabulary, c])?;
-        let mut blocks = Vec::with_capacity(spec.layers);
+        // No capacity for what config.json only claims: the first missing tensor ends the loop.
+        let mut blocks = Vec::new();
         for i in 0..spec.layers {
             let at = |part: &str| format!("model.layers.{i}.{part}");
             blocks.push(Block {

@@ -31,6 +31,9 @@ impl Scored {
 impl Model {
     /// Runs a batch of rows. `sequences` are those that the rows' members index.
     pub fn score_rows(&self, rows: &[Row], sequences: &[Sequence], adapter: bool) -> Result<Scored> {
+        for sequence in rows.iter().flat_map(|row| &row.members).map(|(s, _)| &sequences[*s]) {
+            self.check_ids(&sequence.ids)?;
+        }
         let width = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
         let count = rows.len();
         let mut ids = vec![PAD; count * width];

@@ -88,7 +88,9 @@ impl Model {
         let text = Text::load(dir)?;
         let eos: Vec<u32> = text.eos_id().into_iter().collect();
         if eos.is_empty() {
-            return Err(UserError::new(format!("the tokenizer in {} names no eos_token", dir.display())).into());
+            return Err(UserError::new(format!("the tokenizer in {} names no eos_token", dir.display()))
+                .hint("set eos_token in tokenizer_config.json")
+                .into());
         }
         let config = spec.to_config(&eos, None, "float32");
         let decoder = Decoder::random(spec, device, draw);
@@ -139,23 +141,25 @@ impl Model {
         saved.finish().with_context(|| format!("reading {}", dir.display()))
     }
 
-    /// An error where ids are too many for the model's positions or outside its vocabulary: torch would panic, or read another token's row.
-    pub fn check_ids(&self, ids: &[u32]) -> Result<(), UserError> {
+    /// Refuses ids and lengths for which the decoder has no place: its tensors would be indexed out of range.
+    pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
         let spec = &self.decoder.spec;
+        if let Some(id) = ids.iter().find(|id| i64::from(**id) >= spec.vocabulary) {
+            return Err(UserError::new(format!(
+                "there is a token id {id}, but the model's vocabulary has {} entries",
+                spec.vocabulary
+            ))
+            .hint("the tokenizer, or the token ids of responses made elsewhere, belong to another model")
+            .into());
+        }
         if ids.len() as i64 > spec.positions {
             return Err(UserError::new(format!(
-                "{} tokens exceed the model's {} positions",
+                "a text of {} tokens exceeds the model's {} positions",
                 ids.len(),
                 spec.positions
             ))
-            .hint("shorten the prompt or lower generate.max_tokens"));
-        }
-        if let Some(id) = ids.iter().find(|&&id| i64::from(id) >= spec.vocabulary) {
-            return Err(UserError::new(format!(
-                "token id {id} is outside the model's vocabulary of {}",
-                spec.vocabulary
-            ))
-            .hint("the ids are of another tokenizer, or the embedding was not resized for added tokens"));
+            .hint("lower sft.max_tokens or generate.max_tokens, or leave the text out")
+            .into());
         }
         Ok(())
     }

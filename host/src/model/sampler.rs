@@ -55,21 +55,7 @@ impl Model {
     pub fn sample(&self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Sampled>>> {
         let spec = &self.decoder.spec;
         for request in requests {
-            if request.prompt.is_empty() {
-                return Err(UserError::new("a prompt has no tokens").hint("remove empty prompts").into());
-            }
-            self.check_ids(&request.prompt)?;
-            let length = request.prompt.len() + sampling.max_tokens;
-            if length as i64 > spec.positions {
-                return Err(UserError::new(format!(
-                    "a prompt of {} tokens and max_tokens = {} exceed the model's {} positions",
-                    request.prompt.len(),
-                    sampling.max_tokens,
-                    spec.positions
-                ))
-                .hint("lower generate.max_tokens or shorten the prompt")
-                .into());
-            }
+            self.check_prompt(&request.prompt, sampling.max_tokens)?;
         }
         let width = if self.kind == Kind::BFloat16 { 2 } else { 4 };
         let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0) + sampling.max_tokens;
@@ -88,6 +74,23 @@ impl Model {
             start = end;
         }
         Ok(all)
+    }
+
+    /// Refuses a prompt that the model cannot continue by so many tokens.
+    pub fn check_prompt(&self, prompt: &[u32], max_tokens: usize) -> Result<()> {
+        if prompt.is_empty() {
+            return Err(UserError::new("a prompt has no tokens").hint("remove empty prompts").into());
+        }
+        let positions = self.decoder.spec.positions;
+        if (prompt.len() + max_tokens) as i64 > positions {
+            return Err(UserError::new(format!(
+                "a prompt of {} tokens and max_tokens = {max_tokens} exceed the model's {positions} positions",
+                prompt.len()
+            ))
+            .hint("lower generate.max_tokens or shorten the prompt")
+            .into());
+        }
+        self.check_ids(prompt)
     }
 
     fn sample_together(&self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Sampled>>> {
@@ -222,12 +225,14 @@ impl Model {
                 order.gather(-1, &invert(&kept, &uniform).unsqueeze(-1), false).squeeze_dim(-1)
             }
         };
-        let logprobs = plain.gather(-1, &ids.unsqueeze(-1), false).squeeze_dim(-1);
-        Ok(Drawn {
-            ids: Vec::try_from(&ids)?,
-            logprobs: Vec::try_from(&logprobs)?,
-            entropies: Vec::try_from(&entropy)?,
-        })
+        let logprobs = Vec::<f32>::try_from(&plain.gather(-1, &ids.unsqueeze(-1), false).squeeze_dim(-1))?;
+        // A token that can be drawn has a probability, so this is a matter of the weights.
+        if logprobs.iter().any(|p| !p.is_finite()) {
+            return Err(UserError::new("the model's logits are not finite")
+                .hint("its weights hold NaN or infinities, or overflow in this model.dtype: try f32, or another copy")
+                .into());
+        }
+        Ok(Drawn { ids: Vec::try_from(&ids)?, logprobs, entropies: Vec::try_from(&entropy)? })
     }
 }
 

@@ -97,8 +97,8 @@ impl Spec {
             UserError::new(format!("cannot read {}: {e}", path.display()))
                 .hint("a model folder holds config.json, model.safetensors and tokenizer.json, as transformers' save_pretrained writes them")
         })?;
-        let config: Value =
-            serde_json::from_str(&text).map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
+        let config: Value = serde_json::from_str(&text)
+            .map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())).hint(SAVED))?;
         Self::from_config(&config).with_context(|| format!("reading {}", path.display()))
     }
 
@@ -129,11 +129,14 @@ impl Spec {
             return Err(UserError::new(format!(
                 "num_key_value_heads = {kv_heads} does not divide num_attention_heads = {heads}"
             ))
+            .hint(SAVED)
             .into());
         }
         let head_size = fields.size_or("head_dim", hidden / heads)?;
         if head_size % 2 != 0 {
-            return Err(UserError::new(format!("head_dim = {head_size} is odd; rotary positions need pairs")).into());
+            return Err(UserError::new(format!("head_dim = {head_size} is odd; rotary positions need pairs"))
+                .hint(SAVED)
+                .into());
         }
         let multipliers = match family {
             Family::Llama => Multipliers::llama(head_size),
@@ -159,6 +162,22 @@ impl Spec {
             tied: config.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
             multipliers,
         };
+        if spec.positions * head_size > LARGEST_TABLE {
+            return Err(UserError::new(format!(
+                "max_position_embeddings = {} needs tables of more than {} numbers",
+                spec.positions, LARGEST_TABLE
+            ))
+            .hint("lower it in config.json to the longest text that you need")
+            .into());
+        }
+        if spec.norm_eps < 0.0 {
+            return Err(UserError::new(format!("rms_norm_eps = {} is negative", spec.norm_eps)).hint(SAVED).into());
+        }
+        if spec.rope.frequencies(head_size).iter().any(|f| !f.is_finite() || *f <= 0.0) {
+            return Err(UserError::new("the rope parameters give frequencies that are no positive numbers")
+                .hint(SAVED)
+                .into());
+        }
         Ok(spec)
     }
 
@@ -293,6 +312,12 @@ impl Llama3Scaling {
     }
 }
 
+/// Of the rotary tables (positions × head size): a gigabyte each for sine and cosine, two million positions of 128.
+const LARGEST_TABLE: i64 = 1 << 28;
+
+/// The cure for a `config.json` that cannot be right.
+const SAVED: &str = "take config.json from the model's original folder, as transformers' save_pretrained wrote it";
+
 /// Typed access with errors that name the field.
 struct Fields<'a>(&'a Value);
 
@@ -301,7 +326,7 @@ impl<'a> Fields<'a> {
         self.0
             .get(key)
             .and_then(Value::as_str)
-            .ok_or_else(|| UserError::new(format!("`{key}` is missing or not a string")).into())
+            .ok_or_else(|| UserError::new(format!("`{key}` is missing or not a string")).hint(SAVED).into())
     }
 
     fn number(&self, key: &str) -> Result<f64> {
@@ -309,7 +334,7 @@ impl<'a> Fields<'a> {
             .get(key)
             .and_then(Value::as_f64)
             .filter(|v| v.is_finite())
-            .ok_or_else(|| UserError::new(format!("`{key}` is missing or not a number")).into())
+            .ok_or_else(|| UserError::new(format!("`{key}` is missing or not a number")).hint(SAVED).into())
     }
 
     fn number_or(&self, key: &str, default: f64) -> Result<f64> {
@@ -318,11 +343,9 @@ impl<'a> Fields<'a> {
 
     fn size(&self, key: &str) -> Result<i64> {
         // Above 2³¹ no real size lies, and products of two stay within i64.
-        self.0
-            .get(key)
-            .and_then(Value::as_i64)
-            .filter(|v| (1..1 << 31).contains(v))
-            .ok_or_else(|| UserError::new(format!("`{key}` is missing or not a positive whole number")).into())
+        self.0.get(key).and_then(Value::as_i64).filter(|v| (1..1 << 31).contains(v)).ok_or_else(|| {
+            UserError::new(format!("`{key}` is missing or not a positive whole number")).hint(SAVED).into()
+        })
     }
 
     fn size_or(&self, key: &str, default: i64) -> Result<i64> {
@@ -332,7 +355,9 @@ impl<'a> Fields<'a> {
     fn off(&self, key: &str) -> Result<()> {
         match self.0.get(key) {
             None | Some(Value::Null | Value::Bool(false)) => Ok(()),
-            Some(v) => Err(UserError::new(format!("`{key}` = {v} is not supported")).into()),
+            Some(v) => Err(UserError::new(format!("`{key}` = {v} is not supported"))
+                .hint("of this family, models without it can be loaded")
+                .into()),
         }
     }
 

@@ -34,15 +34,20 @@ impl Text {
                 .hint("only fast tokenizers are read: AutoTokenizer.from_pretrained(…).save_pretrained(…) writes tokenizer.json")
                 .into());
         }
-        let unreadable = |e: tokenizers::Error| UserError::new(format!("{} cannot be read: {e}", path.display()));
+        let unreadable = |e: tokenizers::Error| {
+            UserError::new(format!("{} cannot be read: {e}", path.display()))
+                .hint("download it again, or write it anew with AutoTokenizer's save_pretrained")
+        };
         let mut tokenizer = Tokenizer::from_file(&path).map_err(unreadable)?;
         // A saved tokenizer may carry the lengths of a training run; transformers applies them only when asked, and so do we: never.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(unreadable)?;
         let config_path = dir.join("tokenizer_config.json");
         let config: Value = match std::fs::read_to_string(&config_path) {
-            Ok(text) => serde_json::from_str(&text)
-                .map_err(|e| UserError::new(format!("{} is not JSON: {e}", config_path.display())))?,
+            Ok(text) => serde_json::from_str(&text).map_err(|e| {
+                UserError::new(format!("{} is not JSON: {e}", config_path.display()))
+                    .hint("download it again, or write it anew with AutoTokenizer's save_pretrained")
+            })?,
             Err(_) => Value::Null,
         };
         let special = |key: &str| match config.get(key) {
@@ -161,8 +166,9 @@ fn compile(source: String) -> Result<Environment<'static>> {
             _ => Err(ErrorKind::UnknownMethod.into()),
         }
     });
-    environment
-        .add_template_owned(TEMPLATE, source)
-        .map_err(|e| UserError::new(format!("the chat template does not parse: {e:#}")))?;
+    environment.add_template_owned(TEMPLATE, source).map_err(|e| {
+        UserError::new(format!("the chat template does not parse: {e}"))
+            .hint("compare chat_template.jinja (or `chat_template` in tokenizer_config.json) with the model's original")
+    })?;
     Ok(environment)
 }

@@ -56,7 +56,10 @@ impl Weights {
         let mut files = Vec::new();
         let mut place = BTreeMap::new();
         for path in paths {
-            let file = File::open(&path).map_err(|e| UserError::new(format!("cannot read {}: {e}", path.display())))?;
+            let file = File::open(&path).map_err(|e| {
+                UserError::new(format!("cannot read {}: {e}", path.display()))
+                    .hint("the folder is incomplete: download it again")
+            })?;
             // SAFETY: the mapping is read-only and private to this value. That nobody truncates the file while it is mapped is the
             // caller's promise, as with every program that maps weights.
             let map = unsafe { Mmap::map(&file) }.with_context(|| format!("mapping {}", path.display()))?;
@@ -139,26 +142,28 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     std::fs::rename(&partial, path).with_context(|| format!("writing {}", path.display()))
 }
 
+const AGAIN: &str = "it may be a Git LFS pointer or cut off: download it again";
+
 fn shards(index: &Path) -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(index).with_context(|| format!("reading {}", index.display()))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| UserError::new(format!("{} is not JSON: {e}", index.display())))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|e| UserError::new(format!("{} is not JSON: {e}", index.display())).hint(AGAIN))?;
     let map = value
         .get("weight_map")
         .and_then(serde_json::Value::as_object)
-        .ok_or_else(|| UserError::new(format!("{} has no `weight_map`", index.display())))?;
+        .ok_or_else(|| UserError::new(format!("{} has no `weight_map`", index.display())).hint(AGAIN))?;
     let names: BTreeSet<String> = map.values().filter_map(|v| v.as_str().map(str::to_owned)).collect();
     if let Some(bad) = names.iter().find(|n| n.contains('/') || n.contains("..")) {
-        return Err(UserError::new(format!("{}: the shard name `{bad}` leaves the folder", index.display())).into());
+        return Err(UserError::new(format!("{}: the shard name `{bad}` leaves the folder", index.display()))
+            .hint("shards lie beside the index")
+            .into());
     }
     Ok(names)
 }
 
 fn parse<'a>(path: &Path, map: &'a Mmap) -> Result<SafeTensors<'a>> {
     SafeTensors::deserialize(map).map_err(|e| {
-        UserError::new(format!("{} is not a whole safetensors file: {e}", path.display()))
-            .hint("it may be a Git LFS pointer or cut off: download it again")
-            .into()
+        UserError::new(format!("{} is not a whole safetensors file: {e}", path.display())).hint(AGAIN).into()
     })
 }
 

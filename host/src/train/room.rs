@@ -90,7 +90,7 @@ pub fn room(
     for pair in pairs {
         for response in [&pair.chosen_token_ids, &pair.rejected_token_ids] {
             let ids = [&pair.prompt_token_ids[..], response].concat();
-            initial_model.check_ids(&ids).with_context(|| format!("the pair {}", pair.id))?;
+            initial_model.check_ids(&ids).with_context(|| format!("pair {}", pair.id))?;
         }
     }
     let initial = log_probabilities(&initial_model, &everyone, false)?;
