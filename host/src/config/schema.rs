@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn numbers_out_of_range_name_the_range() {
         assert_eq!(one("[train]\nbeta = 200"), "train.beta = 200: must be between 0 and 100");
-        assert_eq!(one("[train.lora]\nrank = 8\nalpha = -1.5"), "train.lora.alpha = -1.5: must be at least 0");
+        assert_eq!(one("[train.lora]\nrank = 8\nalpha = -1.5"), "train.lora.alpha = -1.5: must be at least 0.000001");
         assert_eq!(
             one("[generate]\nresponses = 2.5"),
             "generate.responses = 2.5: must be a whole number, between 2 and 1024"

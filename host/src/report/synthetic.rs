@@ -356,7 +356,7 @@ fn training(stages: &[StageMember]) -> serde_json::Value {
     let each = STAGES.iter().enumerate().map(|(i, name)| {
         let at = i as f64;
         json!({
-            "name": name, "pairs": (0..stages.iter().filter(|m| m.stage == i).count()).collect::<Vec<_>>(), "checkpoint": "x", "epochs": 3, "steps": 17, "seconds": 1.8 + at * 0.1,
+            "name": name, "pairs": (0..stages.iter().filter(|m| m.stage == i).count()).collect::<Vec<_>>(), "checkpoint": "x", "refreshed": true, "reason": "largest gaps first", "epochs": 3, "steps": 17, "seconds": 1.8 + at * 0.1,
             "outcome": {"loss": 0.62 + 0.07 * at, "reward_accuracy": 0.97 - 0.06 * at, "margin": 2.3 - 0.7 * at,
                 "kl_to_initial": 0.12 + 0.15 * at, "chosen_logprob_change": 0.9 - 0.2 * at, "evaluation": {}},
             "overrides": if i == 0 { json!({}) } else { json!({"learning_rate_scale": 0.7, "label_smoothing": 0.05 * at}) },
