@@ -274,6 +274,26 @@ mod tests {
         }
     }
 
+    fn pair(n: usize, prompt: Vec<u32>, chosen: Vec<u32>, rejected: Vec<u32>) -> Pair {
+        Pair {
+            id: n.to_string(),
+            prompt_id: n.to_string(),
+            group: None,
+            prompt: PromptText::Text(String::new()),
+            chosen: PromptText::Text(String::new()),
+            rejected: PromptText::Text(String::new()),
+            chosen_rating: 1.0,
+            rejected_rating: 0.0,
+            gap: 1.0,
+            dimensions: Default::default(),
+            chosen_index: 0,
+            rejected_index: 1,
+            prompt_token_ids: prompt,
+            chosen_token_ids: chosen,
+            rejected_token_ids: rejected,
+        }
+    }
+
     #[test]
     fn twenty_steps_equal_trls_trajectory_in_full_and_with_lora() {
         let Some(dir) = oracles().map(|o| o.join("dpo")) else { return };
@@ -288,23 +308,7 @@ mod tests {
         let pairs: Vec<Pair> = rows
             .iter()
             .enumerate()
-            .map(|(i, row)| Pair {
-                id: i.to_string(),
-                prompt_id: i.to_string(),
-                group: None,
-                prompt: PromptText::Text(String::new()),
-                chosen: PromptText::Text(String::new()),
-                rejected: PromptText::Text(String::new()),
-                chosen_rating: 1.0,
-                rejected_rating: 0.0,
-                gap: 1.0,
-                dimensions: Default::default(),
-                chosen_index: 0,
-                rejected_index: 1,
-                prompt_token_ids: ids(row, "prompt_ids"),
-                chosen_token_ids: ids(row, "chosen_ids"),
-                rejected_token_ids: ids(row, "rejected_ids"),
-            })
+            .map(|(i, row)| pair(i, ids(row, "prompt_ids"), ids(row, "chosen_ids"), ids(row, "rejected_ids")))
             .collect();
         let pairs: Vec<&Pair> = pairs.iter().collect();
         for (name, adapter) in [("full", false), ("lora", true), ("lora_lr2e-3", true)] {
@@ -355,24 +359,8 @@ mod tests {
     #[test]
     fn micro_batches_do_not_change_the_mathematics() {
         let Some(dir) = oracles().map(|o| o.join("dpo")) else { return };
-        let pair = |n: u32| Pair {
-            id: n.to_string(),
-            prompt_id: n.to_string(),
-            group: None,
-            prompt: PromptText::Text(String::new()),
-            chosen: PromptText::Text(String::new()),
-            rejected: PromptText::Text(String::new()),
-            chosen_rating: 1.0,
-            rejected_rating: 0.0,
-            gap: 1.0,
-            dimensions: Default::default(),
-            chosen_index: 0,
-            rejected_index: 1,
-            prompt_token_ids: vec![5, 6, 7 + n],
-            chosen_token_ids: vec![20 + n, 21, 2],
-            rejected_token_ids: vec![30 + n, 2],
-        };
-        let pairs: Vec<Pair> = (0..8).map(pair).collect();
+        let pairs: Vec<Pair> =
+            (0..8_u32).map(|n| pair(n as usize, vec![5, 6, 7 + n], vec![20 + n, 21, 2], vec![30 + n, 2])).collect();
         let pairs: Vec<&Pair> = pairs.iter().collect();
         let losses = |micro_batch: usize| {
             let model = Model::load(&dir.join("initial"), &section()).expect("model");
