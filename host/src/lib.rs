@@ -3,6 +3,7 @@
 //! Modules stand in the order in which data flows. A room may use the types of earlier rooms, never of later ones; `run`
 //! is the only one that sees them all. `model` alone touches tch, `sandbox` alone touches wasmtime.
 
+pub mod cache;
 pub mod error;
 pub mod progress;
 pub mod records;

@@ -55,6 +55,15 @@ pub fn execute(arguments: Arguments) -> Result<()> {
 
 fn execute_plugin(command: PluginCommand) -> Result<()> {
     match command {
+        PluginCommand::New { name, kind, path, sdk } => {
+            plugin::new(&name, kind.into(), path.as_deref(), sdk.as_deref())
+        }
+        PluginCommand::Check { path, settings, sample, json } => {
+            plugin::check(&path, settings.as_deref(), sample.as_deref(), json)
+        }
+        PluginCommand::Call { file, function, input, settings } => {
+            plugin::call(&file, &function, input.as_deref(), settings.as_deref())
+        }
         PluginCommand::Build { crates, out } => plugin::build(&crates, &out).map(drop),
         PluginCommand::List { plugins, json } => {
             let Some(plugins) = plugin_directory(plugins) else {

@@ -1,4 +1,4 @@
-//! `udasa plugin build PATH... --out DIR`: crates in, checked plugins out.
+//! `udasa plugin build [PATH...] [--out DIR]`: crates in, checked plugins out.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,7 @@ pub fn build(paths: &[PathBuf], out: &Path) -> anyhow::Result<()> {
             plugin.sha256
         )?;
     }
+    eprintln!("written to {}", out.display());
     Ok(())
 }
 

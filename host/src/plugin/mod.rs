@@ -1,13 +1,22 @@
-//! The plugin room: what a plugin's author and its user do from the shell. `build` makes plugins of crates, `list` and
-//! `inspect` show what a directory or a file holds.
+//! The plugin room: what a plugin's author and its user do from the shell. `new` starts a crate, `build` makes plugins of
+//! crates, `check` holds one to the contract, `call` calls it, `list` and `inspect` show what a directory or a file holds.
 //!
-//! It knows cargo and the component encoder; everything about running plugins is the sandbox's.
+//! It knows cargo, the component encoder and how to come by a compiler for wasm; everything about running plugins is the
+//! sandbox's.
 
+mod new;
 mod build;
 mod cargo;
+mod wasm_target;
+mod check;
+mod call;
+mod input;
 mod show;
 
 pub use build::{Built, build, build_quietly};
+pub use call::call;
+pub use check::check;
+pub use new::new;
 pub use show::{inspect, list};
 
 /// Bytes for people.

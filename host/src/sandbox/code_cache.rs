@@ -37,14 +37,8 @@ fn component_in(directory: &Path, engine: &Engine, wasm: &[u8], sha256: &str) ->
     Ok(component)
 }
 
-/// `$UDASA_CACHE/compiled`, else under `$XDG_CACHE_HOME/udasa`, else under `~/.cache/udasa`.
 fn directory() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let root = variable("UDASA_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| variable("XDG_CACHE_HOME").map(|home| PathBuf::from(home).join("udasa")))
-        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache/udasa")))?;
-    Some(root.join("compiled"))
+    Some(crate::cache::root()?.join("compiled"))
 }
 
 fn file_name(engine: &Engine, sha256: &str) -> String {

@@ -37,9 +37,11 @@ pub struct Description {
 }
 
 /// One thing that a plugin finds wrong with its settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// A dotted path into them, empty for the whole.
     pub path: String,
+    /// What is wrong there.
     pub message: String,
 }
 

@@ -233,7 +233,7 @@ fn words_of_panic(logged: String) -> String {
 }
 
 /// 10000000 → 10,000,000
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {

@@ -13,6 +13,7 @@
 mod directory;
 mod policy;
 mod scorer;
+mod trial;
 
 mod answers;
 mod check;
@@ -35,9 +36,10 @@ mod tests;
 pub use answers::answers_fit;
 pub use contract::{CONTRACT_VERSION, PluginKind};
 pub(crate) use directory::together;
-pub use directory::{Description, PluginDirectory, PluginFile, inspect, inspect_bytes};
-pub use fault::{Cause, Identity, PluginFault, kind_name};
+pub use directory::{Description, PluginDirectory, PluginFile, Problem, inspect, inspect_bytes};
+pub use fault::{Cause, Identity, PluginFault, grouped, kind_name};
 pub use log::{LogLevel, LogLine};
 pub use policy::StagingPolicy;
 pub use pool::Usage;
 pub use scorer::{Scorer, Step};
+pub use trial::{Refused, read_contract};

@@ -29,7 +29,8 @@ impl World for bindings::Scorer {
 }
 
 /// What a scorer wants next.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Step {
     /// Answers to these; then call again, with them as one more round.
     Ask(Vec<Question>),
