@@ -6,6 +6,7 @@ mod small;
 mod support;
 mod tensors;
 
+mod authors;
 mod bad_input;
 mod bad_model;
 mod cli;
@@ -19,3 +20,4 @@ mod rerun;
 mod reviews;
 mod sandbox;
 mod smoke;
+mod wasm_target;

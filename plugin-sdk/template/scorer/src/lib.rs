@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn long_responses_are_doubted() {
-        let sample = sample("Who wrote Emma?", &["Jane Austen.", "Let me think about that."]);
+        let responses = ["Jane Austen.", "Let me think about that."];
+        let sample = sample("Who wrote Emma?", &responses);
         let run = run_scorer::<Plugin>(r#"{"limit": 4}"#, &sample, no_questions);
         assert_eq!(run.uncertainties(), [0.5, 1.0]);
         assert_eq!(run.note(1, "words"), Some(5.0));
