@@ -79,6 +79,9 @@ pub(super) enum PluginCommand {
         /// Where the .wasm files go
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// Make shared libraries (.so) of this machine instead: for a profiler, or code that needs threads
+        #[arg(long)]
+        native: bool,
     },
     /// List the plugins of a directory
     List {

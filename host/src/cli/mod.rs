@@ -55,7 +55,8 @@ pub fn execute(arguments: Arguments) -> Result<()> {
 
 fn execute_plugin(command: PluginCommand) -> Result<()> {
     match command {
-        PluginCommand::Build { crates, out } => plugin::build(&crates, &out).map(drop),
+        PluginCommand::Build { crates, out, native: true } => plugin::build_native(&crates, &out),
+        PluginCommand::Build { crates, out, native: false } => plugin::build(&crates, &out).map(drop),
         PluginCommand::List { plugins, json } => {
             let Some(plugins) = plugin_directory(plugins) else {
                 return Err(UserError::new("there is no plugin directory")

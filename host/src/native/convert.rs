@@ -129,3 +129,47 @@ pub(super) fn stage(stage: sdk::Stage) -> Stage {
         reason: stage.reason,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::sha256_hex;
+
+    #[test]
+    fn the_sdks_test_kit_finds_recorded_answers_by_the_keys_that_runs_keep_them_under() -> anyhow::Result<()> {
+        let chat = || PromptText::Chat(vec![Message { role: "user".to_owned(), content: "naïve \"?\"\n".to_owned() }]);
+        let text = || PromptText::Text("Q:".to_owned());
+        let options = vec![" A".to_owned(), " B".to_owned()];
+        let records = vec![
+            Question::Embed { text: "\u{1F600}".to_owned() },
+            Question::Entail { premise: "p".to_owned(), hypothesis: "h".to_owned() },
+            Question::Choose { prompt: chat(), options },
+            Question::Likelihood { prompt: text(), continuation: " c".to_owned() },
+            Question::Complete { prompt: text(), n: 3, temperature: 0.7, max_tokens: 16 },
+        ];
+        for record in records {
+            let asked = match record.clone() {
+                Question::Embed { text } => sdk::Question::Embed(text),
+                Question::Entail { premise, hypothesis } => sdk::Question::Entail { premise, hypothesis },
+                Question::Choose { prompt, options } => sdk::Question::Choose { prompt: sent(prompt), options },
+                Question::Likelihood { prompt, continuation } => {
+                    sdk::Question::Likelihood { prompt: sent(prompt), continuation }
+                }
+                Question::Complete { prompt, n, temperature, max_tokens } => {
+                    sdk::Question::Complete { prompt: sent(prompt), n, temperature, max_tokens }
+                }
+            };
+            let key = sha256_hex(serde_json::to_string(&record)?.as_bytes());
+            assert_eq!(sdk::test_kit::question_key(&asked), key, "{record:?}");
+            assert_eq!(question(asked), record);
+        }
+        Ok(())
+    }
+
+    fn sent(prompt: PromptText) -> sdk::Prompt {
+        match prompt {
+            PromptText::Text(text) => sdk::Prompt::Text(text),
+            PromptText::Chat(turns) => sdk::Prompt::Chat(turns.iter().map(turn).collect()),
+        }
+    }
+}

@@ -4,10 +4,12 @@
 //! It knows cargo and the component encoder; everything about running plugins is the sandbox's.
 
 mod build;
+mod build_native;
 mod cargo;
 mod show;
 
 pub use build::{Built, build, build_quietly};
+pub use build_native::{BuiltNative, build_native, build_native_quietly};
 pub use show::{inspect, list};
 
 /// Bytes for people.

@@ -325,7 +325,9 @@ fn must_be_settled(plugin: &Identity, path: &Path, of: &str, problems: &[Problem
         };
         message.push_str(&format!("\n  {key}: {}", problem.message));
     }
-    Err(UserError::new(message).hint(format!("`udasa plugin inspect {}` shows the settings it takes", path.display())))
+    // Of a native plugin, its component shows them.
+    let file = path.with_extension("wasm");
+    Err(UserError::new(message).hint(format!("`udasa plugin inspect {}` shows the settings it takes", file.display())))
 }
 
 fn is_name(name: &str) -> bool {
