@@ -401,9 +401,9 @@ pub struct Scorer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
-    /// Run the shared library `NAME.so` of the plugin directory instead of the component: without a sandbox and without
+    /// Run the shared library `PLUGIN.so` of the plugin directory instead of the component: without a sandbox and without
     /// limits, so `sha256` must pin it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub native: bool,
 }
 
@@ -522,9 +522,9 @@ pub struct StageSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
-    /// Run the shared library `NAME.so` of the plugin directory instead of the component: without a sandbox and without
+    /// Run the shared library `PLUGIN.so` of the plugin directory instead of the component: without a sandbox and without
     /// limits, so `sha256` must pin it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub native: bool,
 }
 
