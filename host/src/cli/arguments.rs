@@ -97,6 +97,9 @@ pub(super) enum PluginCommand {
         /// Where the .wasm files go
         #[arg(long, default_value = "plugins", value_name = "DIR")]
         out: PathBuf,
+        /// Make shared libraries (.so) of this machine instead: for a profiler, or code that needs threads
+        #[arg(long)]
+        native: bool,
     },
     /// Check that a plugin keeps to the contract; exit code 1 where it does not
     ///

@@ -64,7 +64,8 @@ fn execute_plugin(command: PluginCommand) -> Result<()> {
         PluginCommand::Call { file, function, input, settings } => {
             plugin::call(&file, &function, input.as_deref(), settings.as_deref())
         }
-        PluginCommand::Build { crates, out } => plugin::build(&crates, &out).map(drop),
+        PluginCommand::Build { crates, out, native: true } => plugin::build_native(&crates, &out),
+        PluginCommand::Build { crates, out, native: false } => plugin::build(&crates, &out).map(drop),
         PluginCommand::List { plugins, json } => {
             let Some(plugins) = plugin_directory(plugins) else {
                 return Err(UserError::new("there is no plugin directory")

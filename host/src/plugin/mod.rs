@@ -6,6 +6,7 @@
 
 mod new;
 mod build;
+mod build_native;
 mod cargo;
 mod wasm_target;
 mod check;
@@ -14,6 +15,7 @@ mod input;
 mod show;
 
 pub use build::{Built, build, build_quietly};
+pub use build_native::{BuiltNative, build_native, build_native_quietly};
 pub use call::call;
 pub use check::check;
 pub use new::new;

@@ -2,6 +2,7 @@
 
 mod cost;
 mod files;
+mod native;
 mod policies;
 mod sins;
 
@@ -48,6 +49,7 @@ fn config(sin: &str) -> config::Scorer {
         settings: sin.map(|sin| ("sin".to_owned(), sin.into())).into_iter().collect::<BTreeMap<_, _>>(),
         on_fault: OnFault::Stop,
         sha256: None,
+        native: false,
     }
 }
 

@@ -62,7 +62,20 @@ pub fn longest_common_subsequence<T: PartialEq>(a: &[T], b: &[T]) -> usize {
     row[b.len()]
 }
 
-/// A symmetric matrix W of similarities in [0, 1], with W_ii = 1.
+/// The cosine of two vectors of one length; 0 where one of them is 0 or their lengths differ.
+///
+/// ```
+/// use udasa_plugin_sdk::math::similarity::cosine;
+/// assert_eq!(cosine(&[1.0, 0.0], &[0.0, 2.0]), 0.0);
+/// assert_eq!(cosine(&[3.0, 4.0], &[6.0, 8.0]), 1.0);
+/// ```
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum() };
+    let norms = (dot(a, a) * dot(b, b)).sqrt();
+    if a.len() != b.len() || norms == 0.0 { 0.0 } else { (dot(a, b) / norms).clamp(-1.0, 1.0) }
+}
+
+/// A symmetric matrix W of similarities in [0, 1], with W_ii = 1 unless it is made otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Similarities {
     n: usize,
@@ -82,6 +95,30 @@ impl Similarities {
             }
         }
         Self { n, w }
+    }
+
+    /// Computes each pair i ≤ j once: a response need not be wholly like itself, as an entailment model sees it.
+    pub fn with_self(n: usize, mut similarity: impl FnMut(usize, usize) -> f64) -> Self {
+        let mut w = vec![0.0; n * n];
+        for i in 0..n {
+            for j in i..n {
+                let value = similarity(i, j);
+                w[i * n + j] = value;
+                w[j * n + i] = value;
+            }
+        }
+        Self { n, w }
+    }
+
+    /// (cos + 1) / 2 of each pair of embeddings.
+    ///
+    /// ```
+    /// use udasa_plugin_sdk::math::similarity::Similarities;
+    /// let w = Similarities::of_embeddings(&[&[1.0, 0.0], &[0.0, 1.0], &[-1.0, 0.0]]);
+    /// assert_eq!([w.get(0, 1), w.get(0, 2)], [0.5, 0.0]);
+    /// ```
+    pub fn of_embeddings(embeddings: &[&[f32]]) -> Self {
+        Self::new(embeddings.len(), |i, j| 0.5 * (cosine(embeddings[i], embeddings[j]) + 1.0))
     }
 
     /// N.
