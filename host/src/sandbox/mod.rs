@@ -18,6 +18,7 @@ mod answers;
 mod check;
 mod convert;
 mod fault;
+mod words;
 
 mod bindings;
 mod code_cache;
@@ -32,7 +33,7 @@ mod frozen;
 #[cfg(test)]
 mod tests;
 
-pub use answers::answers_fit;
+pub use answers::{answer_fits, answers_fit};
 pub use contract::{CONTRACT_VERSION, PluginKind};
 pub(crate) use directory::together;
 pub use directory::{Description, PluginDirectory, PluginFile, inspect, inspect_bytes};

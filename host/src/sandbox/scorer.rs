@@ -98,7 +98,7 @@ impl Scorer {
                 self.pool.call("score", Some(&sample.id), |world, store| {
                     let plugin = world.udasa_plugin_scorer_api();
                     let returned = plugin.call_score(store, &self.settings, view, rounds)?;
-                    Ok(returned.map_err(|fault| Cause::Fault { message: fault.message, hint: fault.hint }))
+                    Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
                 })
             })
         })?;
@@ -128,8 +128,7 @@ impl Scorer {
                     .into_iter()
                     .enumerate()
                     .map(|(i, score)| {
-                        let notes = convert::notes(score.notes)
-                            .map_err(|name| Cause::BadOutput(format!("gave response {i} the note `{name}` twice")))?;
+                        let notes = convert::notes(score.notes).map_err(|name| check::note_twice(i, &name))?;
                         Ok(Score { uncertainty: score.uncertainty, notes })
                     })
                     .collect::<Result<Vec<_>, _>>()?;
@@ -157,7 +156,7 @@ pub(super) fn describe(
     identity: Identity,
     limits: &config::Limits,
 ) -> wasmtime::Result<Result<Description, PluginFault>> {
-    Ok(describe_with(&Pool::new(engine, component, identity, limits)?))
+    Ok(Description::twice(&Pool::new(engine, component, identity, limits)?, describe_with))
 }
 
 fn describe_with(pool: &Pool<bindings::Scorer>) -> Result<Description, PluginFault> {
