@@ -9,6 +9,7 @@ use crate::config::Limits;
 use crate::error::UserError;
 use crate::records::QuestionKind;
 
+use super::contract::CONTRACT_VERSION;
 use super::store::MemoryLimit;
 use super::words::{NAME, SENTENCE, on_one_line, shown};
 
@@ -143,18 +144,18 @@ impl PluginFault {
     pub fn hint(&self) -> String {
         let instead = self.instead();
         // A plugin that has not said who it is yet is called under limits of the host's own, whatever the config says.
-        let raise = |limit: &str| match self.plugin.version {
-            Some(_) => format!("raise `limits.{limit}`"),
-            None => format!("{instead} (no limit of a config has a part in how a file is looked at)"),
+        let raise = |limit: &str, or: &str| match self.plugin.version {
+            Some(_) => format!("raise `limits.{limit}`{or}"),
+            None => format!("{instead}; no limit of a config has a part in how a file is looked at"),
         };
         match &self.cause {
             Cause::Fault { hint: Some(hint), .. } => hint.clone(),
             Cause::Fault { hint: None, .. } | Cause::OutOfBounds => instead.to_owned(),
-            Cause::OutOfFuel { .. } => format!("an endless loop in the plugin? If not, {}", raise("fuel")),
-            Cause::OutOfTime { .. } => format!("a busy machine, or a slow plugin; {}", raise("seconds")),
-            Cause::OutOfMemory { .. } => format!("{}, or give the plugin less at once", raise("memory_mib")),
-            Cause::StackOverflow { .. } => format!("endless recursion in the plugin? If not, {}", raise("stack_kib")),
-            Cause::OutputTooLarge { .. } => format!("{}, or have the plugin return less", raise("output_mib")),
+            Cause::OutOfFuel { .. } => format!("an endless loop in the plugin? If not, {}", raise("fuel", "")),
+            Cause::OutOfTime { .. } => format!("a busy machine, or a slow plugin; {}", raise("seconds", "")),
+            Cause::OutOfMemory { .. } => raise("memory_mib", ", or give the plugin less at once"),
+            Cause::StackOverflow { .. } => format!("endless recursion in the plugin? If not, {}", raise("stack_kib", "")),
+            Cause::OutputTooLarge { .. } => raise("output_mib", ", or have the plugin return less"),
             Cause::Panic { .. } if self.function == "score" => {
                 "this is a defect of the plugin; run this sample natively under `cargo test` to debug it, or leave such samples out with `on_fault = \"skip\"`".to_owned()
             }
@@ -234,6 +235,16 @@ pub(super) fn classify(error: &wasmtime::Error, limits: &Limits, logged: Option<
         ) => Cause::Unreadable(trap_text(*trap)),
         Some(trap) => Cause::Trap(trap_text(*trap)),
         None => unreadable(error, limits),
+    }
+}
+
+/// Why an instance could not even be made. What is unreadable then is the plugin's types: nothing has been returned yet.
+pub(super) fn classify_start(error: &wasmtime::Error, limits: &Limits, logged: Option<String>) -> Cause {
+    match classify(error, limits, logged) {
+        Cause::Unreadable(text) => {
+            Cause::BadOutput(format!("does not keep to the plugin contract {CONTRACT_VERSION}: {text}"))
+        }
+        cause => cause,
     }
 }
 

@@ -140,6 +140,8 @@ mod tests {
     use std::rc::Rc;
 
     use anyhow::bail;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
     use crate::data::test_folder::TestFolder;
@@ -249,6 +251,56 @@ mod tests {
             AnswerCache::open(folder.path(), "m", &mut make)?.answer(&[question("b")])?;
         }
         Ok(())
+    }
+
+    fn changed() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
+        proptest::collection::vec((any::<Index>(), 0..5_u8, any::<u8>()), 1..5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// An error that names the file and the cure, or answers that fit, asked anew where need be.
+        #[test]
+        fn a_file_of_answers_may_hold_anything(changes in changed()) {
+            let folder = TestFolder::new().expect("a folder");
+            let seen = Rc::new(Cell::new(0));
+            let mut make =
+                || -> Result<Box<dyn Answerer>> { Ok(Box::new(Counting { seen: seen.clone(), fails_after: 99 })) };
+            let questions: Vec<_> = ["a", "b", "c"].into_iter().map(question).collect();
+            let answer = |make: &mut dyn FnMut() -> Result<Box<dyn Answerer>>| -> Result<_> {
+                AnswerCache::open(folder.path(), "m", make)?.answer(&questions)
+            };
+            answer(&mut make).expect("it answers");
+            let path = folder.path().join("m.jsonl");
+            let mut bytes = std::fs::read(&path)?;
+            for (at, what, byte) in changes {
+                let at = at.index(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
+                match what {
+                    _ if bytes.is_empty() => bytes.push(byte),
+                    0 => bytes.truncate(at),
+                    1 => bytes[at] ^= 1 << (byte % 8),
+                    2 => bytes[at] = byte,
+                    3 => bytes.insert(at, b"0-.e,:n\n\"}"[usize::from(byte % 10)]),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            std::fs::write(&path, &bytes)?;
+            match answer(&mut make) {
+                Ok((answers, _)) => prop_assert_eq!(answers_fit(&questions, &answers), Ok(())),
+                Err(error) => {
+                    let user = error.downcast_ref::<crate::error::UserError>();
+                    prop_assert!(user.is_some_and(|user| user.message.contains("m.jsonl:") && user.hint.is_some()), "{error:#}");
+                    // The cure in the hint works.
+                    std::fs::remove_file(&path)?;
+                    prop_assert!(answer(&mut make).is_ok());
+                }
+            }
+        }
     }
 
     #[test]

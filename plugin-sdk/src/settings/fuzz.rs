@@ -30,7 +30,7 @@ fn leaf() -> impl Strategy<Value = Value> {
 }
 
 fn value_with(keys: &'static [&'static str]) -> impl Strategy<Value = Value> {
-    let key = || prop_oneof![9 => select(keys).prop_map(str::to_owned), 1 => any::<String>()];
+    let key = move || prop_oneof![9 => select(keys).prop_map(str::to_owned), 1 => any::<String>()];
     leaf().prop_recursive(5, 40, 6, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -27,7 +27,7 @@ fn scorer(plugin: &str, rest: &str) -> String {
 
 /// Scores with so many threads into a folder below `folder`.
 fn score(folder: &Path, run: &str, threads: u32, scorers: &[&str]) {
-    let file = write(folder, "responses.jsonl", responses());
+    let file = folder.join("responses.jsonl");
     let config = format!(
         "name = \"threads\"\n[generate]\nfrom = \"{}\"\n[limits]\nfuel = 50_000_000\n{}",
         file.display(),
@@ -48,6 +48,7 @@ fn lines(run: &Path, scorer: &str) -> Vec<String> {
 #[test]
 fn one_thread_or_several_any_order_and_faults_beside_them_give_the_same_bytes() {
     let folder = scratch();
+    write(folder.path(), "responses.jsonl", responses());
     let directory = folder.path().join("plugins");
     fs::create_dir(&directory).expect("it can be made");
     fs::copy(bad_plugins().join("bad.wasm"), directory.join("bad.wasm")).expect("was built");

@@ -12,7 +12,6 @@ mod sins;
 mod strange;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::support::{expect_user_error, repository, scratch, udasa, write};

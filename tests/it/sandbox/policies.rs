@@ -11,9 +11,8 @@ use crate::support::{expect_success, expect_user_error};
 const DEFECT: &str = "this is a defect of the plugin; `stage.policy` names another one";
 
 fn staged(trial: &Trial, sin: &str) -> std::process::Command {
-    let sections = format!(
-        "[pair]\nmin_gap = 0.0\n[stage]\npolicy = \"bad-policy\"\nsettings = {{ sin = \"{sin}\" }}\n[train]\n[model]\npath = \"nowhere\"\n"
-    );
+    let sections =
+        format!("[pair]\nmin_gap = 0.0\n[stage]\npolicy = \"bad-policy\"\nsettings = {{ sin = \"{sin}\" }}\n");
     trial.command("stage", &trial.run(), GOOD, &sections)
 }
 

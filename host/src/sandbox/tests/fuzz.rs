@@ -16,7 +16,7 @@ use crate::records::{Answer, Question, QuestionKind, Sample};
 use crate::sandbox::directory::inspect_bytes;
 use crate::sandbox::{Cause, PluginDirectory, PluginFile, PluginKind, Scorer, Step, answers_fit};
 
-use super::{bad_plugins, config, repository, sample};
+use super::{bad_plugins, config as bad, repository, sample};
 
 /// The cases that the environment asks for, or so many. No file of failures is kept: each becomes a test with a name.
 fn cases(brief: u32) -> ProptestConfig {
@@ -144,7 +144,7 @@ fn try_all(bytes: Vec<u8>) -> Result<&'static str, TestCaseError> {
     if file.kind == PluginKind::StagingPolicy {
         return Ok("a policy");
     }
-    let scorer = match Scorer::new(&file, &config(""), "{}".to_owned(), &limits()) {
+    let scorer = match Scorer::new(&file, &bad(""), "{}".to_owned(), &limits()) {
         Ok(scorer) => scorer,
         Err(error) => return users(error).map(|()| "described, no more"),
     };
@@ -213,7 +213,7 @@ fn granted(file: &PluginFile) -> config::Scorer {
         QuestionKind::Likelihood,
         QuestionKind::Complete,
     ];
-    config::Scorer { plugin: file.description.name.clone(), grant: all.into(), ..config("") }
+    config::Scorer { plugin: file.description.name.clone(), grant: all.into(), ..bad("") }
 }
 
 fn text() -> impl Strategy<Value = String> {
