@@ -13,12 +13,21 @@ use crate::error::UserError;
 use crate::records::{Dimension, QuestionKind};
 
 use super::contract::{self, Contract, PluginKind};
-use super::fault::{Cause, Identity};
+use super::fault::{Cause, Identity, PluginFault};
 use super::native_code::NativeCode;
+use super::pool::{Pool, World};
+use super::words::{NAME, SENTENCE, file_name, is_name, listed, on_one_line, shown};
 use super::{Scorer, StagingPolicy, code_cache, engine, policy, scorer};
 
 const NAME_BYTES: usize = 64;
+/// For saying who it is, a hundred times what an interpreted plugin needs. Every file of a directory is asked at every start.
+const LOOKING_FUEL: u64 = 1_000_000_000;
 const SUMMARY_BYTES: usize = 500;
+const SCHEMA_BYTES: usize = 1 << 20;
+/// An interpreter with its library is a tenth of this.
+const FILE_BYTES: u64 = 256 << 20;
+/// Problems of the settings that are shown.
+const MOST_PROBLEMS: usize = 20;
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -143,7 +152,7 @@ impl PluginDirectory {
     }
 
     fn native(&self, name: &str, kind: PluginKind, pin: Option<&str>, limits: &Limits) -> anyhow::Result<NativeCode> {
-        if !is_name(name) {
+        if !is_plugin_name(name) {
             return Err(UserError::new(format!("`{name}` is not a plugin's name"))
                 .hint("a name is of a-z, 0-9 and -; the file is NAME.so in the plugin directory")
                 .into());
@@ -152,11 +161,11 @@ impl PluginDirectory {
     }
 
     fn find(&self, name: &str, kind: PluginKind) -> Result<&PluginFile, UserError> {
-        let directory = self.path.display();
+        let directory = file_name(&self.path);
         let Some(file) = self.files.iter().find(|f| f.description.name == name) else {
             let names: Vec<&str> =
                 self.files.iter().filter(|f| f.kind == kind).map(|f| f.description.name.as_str()).collect();
-            let hint = if is_name(name) && self.native_path(name).is_file() {
+            let hint = if is_plugin_name(name) && self.native_path(name).is_file() {
                 format!(
                     "there is a native plugin {name}.so; if you trust it without a sandbox, write: native = true (and sha256)"
                 )
@@ -172,7 +181,7 @@ impl PluginDirectory {
         if file.kind != kind {
             return Err(UserError::new(format!(
                 "plugin `{name}` ({}) is a {}, not a {}",
-                file.path.display(),
+                file_name(&file.path),
                 file.kind.name(),
                 kind.name()
             ))
@@ -182,25 +191,44 @@ impl PluginDirectory {
     }
 }
 
-/// Reads one file: its contract, then its code, then its own description under the default limits.
+/// Reads one file: its contract, then its code, then its own description under limits of its own.
 pub fn inspect(path: &Path) -> anyhow::Result<PluginFile> {
-    let wasm = std::fs::read(path).map_err(|e| {
-        UserError::new(format!("cannot read the plugin file {}: {e}", path.display()))
+    inspect_bytes(path, content(path)?)
+}
+
+/// The content of a file. A pipe would never end, and a file as large as the disk would fill the memory.
+fn content(path: &Path) -> Result<Vec<u8>, UserError> {
+    let shown = file_name(path);
+    let unreadable = |e: std::io::Error| {
+        UserError::new(format!("cannot read the plugin file {shown}: {e}"))
             .hint("check that it exists and that you may read it")
-    })?;
-    inspect_bytes(path, wasm)
+    };
+    let about = std::fs::metadata(path).map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(UserError::new(format!("{shown} is not a file"))
+            .hint("a plugin is a file `*.wasm`; take whatever else is called so out of the plugin directory"));
+    }
+    if about.len() > FILE_BYTES {
+        return Err(UserError::new(format!(
+            "{shown} has {} MiB; a plugin has at most {}",
+            about.len() >> 20,
+            FILE_BYTES >> 20
+        ))
+        .hint("is it a plugin at all? If so, build it without debug information"));
+    }
+    std::fs::read(path).map_err(unreadable)
 }
 
 /// The same for a file's content; `path` is where it lies or will lie.
 pub fn inspect_bytes(path: &Path, wasm: Vec<u8>) -> anyhow::Result<PluginFile> {
     let Contract { kind, version: contract_version, imports } =
         contract::read(&wasm).map_err(|refusal| refusal.of(path))?;
-    let limits = Limits::default();
+    let limits = Limits { fuel: LOOKING_FUEL, ..Limits::default() };
     let engine = engine::engine(limits.stack_kib)?;
     let sha256 = hex(&Sha256::digest(&wasm));
     let component = code_cache::component(&engine, &wasm, &sha256)
-        .map_err(|e| contract::Refusal::Damaged(e.root_cause().to_string()).of(path))?;
-    let identity = Identity { name: path.display().to_string(), version: None, sha256: sha256.clone() };
+        .map_err(|e| contract::Refusal::Damaged(shown(&e.root_cause().to_string(), SENTENCE)).of(path))?;
+    let identity = Identity { name: file_name(path), version: None, sha256: sha256.clone() };
     let described = match kind {
         PluginKind::Scorer => scorer::describe(&engine, &component, identity, &limits),
         PluginKind::StagingPolicy => policy::describe(&engine, &component, identity, &limits),
@@ -255,7 +283,7 @@ impl PluginFile {
         Err(UserError::new(format!(
             "plugin `{}` ({}) describes itself differently from one call to the next",
             self.description.name,
-            self.path.display()
+            file_name(&self.path)
         ))
         .hint("a plugin is a pure function; this one is broken or dishonest, do not use it"))
     }
@@ -265,7 +293,7 @@ impl PluginFile {
             Some(pin) if !pin.eq_ignore_ascii_case(&self.sha256) => Err(UserError::new(format!(
                 "plugin `{}` ({}) is not the one that the config pins\n  pinned: {pin}\n  found:  {}",
                 self.description.name,
-                self.path.display(),
+                file_name(&self.path),
                 self.sha256
             ))
             .hint(format!("if this is the plugin you want, write: sha256 = \"{}\"", self.sha256))),
@@ -275,6 +303,19 @@ impl PluginFile {
 }
 
 impl Description {
+    /// What a plugin says of itself, if it says the same when it is asked again.
+    pub(super) fn twice<W: World>(
+        pool: &Pool<W>,
+        describe: impl Fn(&Pool<W>) -> Result<Self, PluginFault>,
+    ) -> Result<Self, PluginFault> {
+        let first = describe(pool)?;
+        if describe(pool)? == first {
+            return Ok(first);
+        }
+        let cause = "described itself differently from one call to the next".to_owned();
+        Err(pool.fault("describe", None, Cause::BadOutput(cause)))
+    }
+
     /// What a plugin said, with its first defect as the cause.
     pub(super) fn checked(
         name: String,
@@ -285,15 +326,23 @@ impl Description {
         settings_schema: &str,
     ) -> Result<Self, Cause> {
         let bad = |what: String| Err(Cause::BadOutput(what));
-        if !is_name(&name) {
-            return bad(format!("gave itself the name {name:?}; a name has 1 to {NAME_BYTES} of a-z, 0-9 and -"));
+        if !is_plugin_name(&name) {
+            let name = on_one_line(&name, NAME);
+            return bad(format!("gave itself the name `{name}`; a name has 1 to {NAME_BYTES} of a-z, 0-9 and -"));
         }
         let numbered = version.split('.').count() >= 3 && version.starts_with(|c: char| c.is_ascii_digit());
-        if !numbered || version.len() > NAME_BYTES || version.chars().any(char::is_control) {
-            return bad(format!("gave itself the version {version:?}; a version is like 0.1.0"));
+        if !numbered || !is_name(&version, NAME_BYTES) {
+            let version = on_one_line(&version, NAME);
+            return bad(format!("gave itself the version `{version}`; a version is like 0.1.0"));
         }
-        if summary.len() > SUMMARY_BYTES || summary.chars().any(char::is_control) {
+        if !summary.is_empty() && !is_name(&summary, SUMMARY_BYTES) {
             return bad(format!("gave a summary that is not one line of at most {SUMMARY_BYTES} bytes"));
+        }
+        if settings_schema.len() > SCHEMA_BYTES {
+            return bad(format!(
+                "gave a settings schema of {} bytes; at most {SCHEMA_BYTES} are allowed",
+                settings_schema.len()
+            ));
         }
         let settings_schema = match serde_json::from_str(settings_schema) {
             Ok(schema @ serde_json::Value::Object(_)) => schema,
@@ -318,21 +367,22 @@ fn must_be_settled(plugin: &Identity, path: &Path, of: &str, problems: &[Problem
         "{count} in the settings of {of} (plugin `{}` {}, {})",
         plugin.name,
         plugin.version.as_deref().unwrap_or_default(),
-        path.display()
+        file_name(path)
     );
-    for problem in problems {
+    let lines = problems.iter().map(|problem| {
         let key = match problem.path.as_str() {
             "" => "settings".to_owned(),
-            inner => format!("settings.{inner}"),
+            inner => format!("settings.{}", on_one_line(inner, NAME)),
         };
-        message.push_str(&format!("\n  {key}: {}", problem.message));
-    }
+        format!("{key}: {}", shown(&problem.message, SENTENCE).replace('\n', "\n  "))
+    });
+    message.push_str(&listed(lines, MOST_PROBLEMS));
     // Of a native plugin, its component shows them.
-    let file = path.with_extension("wasm");
-    Err(UserError::new(message).hint(format!("`udasa plugin inspect {}` shows the settings it takes", file.display())))
+    let file = file_name(&path.with_extension("wasm"));
+    Err(UserError::new(message).hint(format!("`udasa plugin inspect {file}` shows the settings it takes")))
 }
 
-fn is_name(name: &str) -> bool {
+fn is_plugin_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty() && name.len() <= NAME_BYTES && name.chars().all(plain)
 }
@@ -350,7 +400,7 @@ fn there_are(names: &[&str], wanted: &str, kind: PluginKind) -> String {
 }
 
 fn wasm_files(directory: &Path) -> Result<Vec<PathBuf>, UserError> {
-    let shown = directory.display();
+    let shown = file_name(directory);
     let cure = format!("build plugins into it: udasa plugin build PATH... --out {shown}");
     let entries = std::fs::read_dir(directory).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => UserError::new(format!("the plugin directory {shown} does not exist"))
@@ -381,8 +431,8 @@ fn duplicates(files: &[PluginFile]) -> Vec<UserError> {
             found.push(
                 UserError::new(format!(
                     "two plugins are named `{name}`: {} and {}",
-                    first.path.display(),
-                    file.path.display()
+                    file_name(&first.path),
+                    file_name(&file.path)
                 ))
                 .hint("a config finds a plugin by its name; remove one of the files"),
             );
@@ -410,9 +460,10 @@ pub(crate) fn together(what: &str, mut errors: Vec<UserError>) -> Option<UserErr
 
 fn wrong_types(path: &Path, error: &wasmtime::Error) -> UserError {
     UserError::new(format!(
-        "{} does not keep to the plugin contract {}: {error:#}",
-        path.display(),
-        contract::CONTRACT_VERSION
+        "{} does not keep to the plugin contract {}: {}",
+        file_name(path),
+        contract::CONTRACT_VERSION,
+        shown(&format!("{error:#}"), SENTENCE)
     ))
     .hint("build it anew with the current udasa-plugin-sdk")
 }

@@ -20,6 +20,7 @@ mod answers;
 mod check;
 mod convert;
 mod fault;
+mod words;
 
 mod bindings;
 mod code_cache;
@@ -34,7 +35,7 @@ mod frozen;
 #[cfg(test)]
 mod tests;
 
-pub use answers::answers_fit;
+pub use answers::{answer_fits, answers_fit};
 pub use contract::{CONTRACT_VERSION, PluginKind};
 pub(crate) use directory::together;
 pub use directory::{Description, PluginDirectory, PluginFile, Problem, inspect, inspect_bytes};

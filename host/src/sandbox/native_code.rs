@@ -14,6 +14,7 @@ use crate::error::UserError;
 use crate::native::{self, Failure, Kind, Library, Returned};
 use crate::records::{Answer, Dimension, Pair, PastStage, QuestionKind, Sample, Stage};
 
+use super::check;
 use super::contract::PluginKind;
 use super::directory::{Description, Problem};
 use super::fault::{Cause, Identity, PluginFault};
@@ -113,7 +114,7 @@ impl NativeCode {
             sdk::Step::Done(scores) => {
                 let score = |(i, score)| {
                     native::score(score)
-                        .map_err(|name| Cause::BadOutput(format!("gave response {i} the note `{name}` twice")))
+                        .map_err(|name| check::note_twice(i, &name))
                 };
                 let scores = scores.into_iter().enumerate().map(score).collect::<Result<_, _>>();
                 Ok(Step::Done(scores.map_err(|cause| self.fault(function, prompt, cause))?))
@@ -157,7 +158,7 @@ impl NativeCode {
         returned: Result<T, Fault>,
     ) -> Result<T, PluginFault> {
         returned
-            .map_err(|fault| self.fault(function, prompt, Cause::Fault { message: fault.message, hint: fault.hint }))
+            .map_err(|fault| self.fault(function, prompt, Cause::fault(&fault.message, fault.hint.as_deref())))
     }
 
     fn call<T>(

@@ -127,7 +127,7 @@ impl StagingPolicy {
         let stage = pool.call(NEXT_STAGE, None, |world, store| {
             let plugin = world.udasa_plugin_staging_api();
             let returned = plugin.call_next_stage(store, &self.settings, seed, &views, &past)?;
-            Ok(returned.map_err(|fault| Cause::Fault { message: fault.message, hint: fault.hint }))
+            Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
         })?;
         Ok(stage.map(stage_record))
     }
@@ -171,7 +171,7 @@ pub(super) fn describe(
     identity: Identity,
     limits: &config::Limits,
 ) -> wasmtime::Result<Result<Description, PluginFault>> {
-    Ok(describe_with(&Pool::new(engine, component, identity, limits)?))
+    Ok(Description::twice(&Pool::new(engine, component, identity, limits)?, describe_with))
 }
 
 fn describe_with(pool: &Pool<bindings::StagingPolicy>) -> Result<Description, PluginFault> {

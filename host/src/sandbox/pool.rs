@@ -11,7 +11,7 @@ use wasmtime::{Engine, Store};
 use crate::config::Limits;
 
 use super::engine::with_stack;
-use super::fault::{Cause, Identity, PluginFault, classify};
+use super::fault::{Cause, Identity, PluginFault, classify, classify_start};
 use super::log::{self, LogSink};
 use super::store::{self, State};
 
@@ -139,7 +139,7 @@ impl<W: World> Pool<W> {
             Ok(world) => Ok(Instance { store, world }),
             Err(error) => {
                 let logged = store.data_mut().last_error.take();
-                Err(classify(&error, &self.limits, logged))
+                Err(classify_start(&error, &self.limits, logged))
             }
         }
     }

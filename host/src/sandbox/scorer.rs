@@ -139,7 +139,7 @@ impl Scorer {
                 pool.call("score", Some(&sample.id), |world, store| {
                     let plugin = world.udasa_plugin_scorer_api();
                     let returned = plugin.call_score(store, &self.settings, view, rounds)?;
-                    Ok(returned.map_err(|fault| Cause::Fault { message: fault.message, hint: fault.hint }))
+                    Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
                 })
             })
         })?;
@@ -195,7 +195,7 @@ fn record(step: api::Step) -> Result<Step, Cause> {
         api::Step::Done(scores) => {
             let score = |(i, score): (usize, api::ResponseScore)| {
                 let notes = convert::notes(score.notes)
-                    .map_err(|name| Cause::BadOutput(format!("gave response {i} the note `{name}` twice")))?;
+                    .map_err(|name| check::note_twice(i, &name))?;
                 Ok(Score { uncertainty: score.uncertainty, notes })
             };
             Ok(Step::Done(scores.into_iter().enumerate().map(score).collect::<Result<_, _>>()?))
@@ -210,7 +210,7 @@ pub(super) fn describe(
     identity: Identity,
     limits: &config::Limits,
 ) -> wasmtime::Result<Result<Description, PluginFault>> {
-    Ok(describe_with(&Pool::new(engine, component, identity, limits)?))
+    Ok(Description::twice(&Pool::new(engine, component, identity, limits)?, describe_with))
 }
 
 fn describe_with(pool: &Pool<bindings::Scorer>) -> Result<Description, PluginFault> {

@@ -2,6 +2,7 @@
 
 mod cost;
 mod files;
+mod fuzz;
 mod native;
 mod policies;
 mod sins;
