@@ -4,7 +4,10 @@
 //! same bits in the sandbox and in a native build.
 
 pub mod cluster;
+pub mod eigen;
+pub mod lcs;
 pub mod similarity;
+pub mod stem;
 pub mod words;
 
 /// eˣ, the same bits on every target.

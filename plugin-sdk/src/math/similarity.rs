@@ -1,5 +1,8 @@
 //! How alike two responses are, and what follows for each of N.
 
+use super::eigen::symmetric_eigenvalues;
+use super::lcs::Places;
+
 /// |A ∩ B| / |A ∪ B| of two sorted sets; 1 where both are empty: they say the same.
 ///
 /// ```
@@ -37,15 +40,61 @@ pub fn intersection<T: Ord>(a: &[T], b: &[T]) -> usize {
 /// assert_eq!(f1, 0.75);
 /// ```
 pub fn rouge_l_f1<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
-    if a.is_empty() && b.is_empty() {
+    f1(longest_common_subsequence(a, b), a.len(), b.len())
+}
+
+/// The harmonic mean of `common` / `a` and `common` / `b`; 1 where both lengths are 0, 0 where one is.
+pub fn f1(common: usize, a: usize, b: usize) -> f64 {
+    if a == 0 && b == 0 {
         return 1.0;
     }
-    let common = longest_common_subsequence(a, b) as f64;
-    if common == 0.0 {
+    if common == 0 {
         return 0.0;
     }
-    let (precision, recall) = (common / a.len() as f64, common / b.len() as f64);
+    let (precision, recall) = (common as f64 / a as f64, common as f64 / b as f64);
     2.0 * precision * recall / (precision + recall)
+}
+
+/// [`rouge_l_f1`] of every two lists of numbers below `symbols`.
+///
+/// ```
+/// use udasa_plugin_sdk::math::similarity::{rouge_l_f1, rouge_l_f1s};
+/// let lists = [vec![0, 1, 2], vec![0, 2], vec![]];
+/// assert_eq!(rouge_l_f1s(&lists, 3).get(0, 1), rouge_l_f1(&lists[0], &lists[1]));
+/// ```
+pub fn rouge_l_f1s(lists: &[Vec<u32>], symbols: usize) -> Similarities {
+    let mut row = (usize::MAX, Places::new(&[], 0));
+    Similarities::new(lists.len(), |i, j| {
+        if row.0 != i {
+            row = (i, Places::new(&lists[i], symbols));
+        }
+        f1(row.1.common(&lists[j]), lists[i].len(), lists[j].len())
+    })
+}
+
+/// [`jaccard`] of every two lists of numbers below `symbols`, as sets.
+///
+/// ```
+/// use udasa_plugin_sdk::math::similarity::jaccards;
+/// assert_eq!(jaccards(&[vec![2, 1, 1, 3], vec![4, 3, 2]], 5).get(0, 1), 0.5);
+/// ```
+pub fn jaccards(lists: &[Vec<u32>], symbols: usize) -> Similarities {
+    // One bit a symbol; a row of words a list.
+    let words = symbols.div_ceil(64);
+    let mut sets = vec![0_u64; lists.len() * words];
+    for (i, list) in lists.iter().enumerate() {
+        for symbol in list {
+            sets[i * words + *symbol as usize / 64] |= 1 << (symbol % 64);
+        }
+    }
+    let set = |i: usize| &sets[i * words..(i + 1) * words];
+    let size = |set: &[u64]| set.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+    let sizes: Vec<usize> = (0..lists.len()).map(|i| size(set(i))).collect();
+    Similarities::new(lists.len(), |i, j| {
+        let shared: usize = set(i).iter().zip(set(j)).map(|(a, b)| (a & b).count_ones() as usize).sum();
+        let all = sizes[i] + sizes[j] - shared;
+        if all == 0 { 1.0 } else { shared as f64 / all as f64 }
+    })
 }
 
 /// The length of the longest common subsequence, one row of the table at a time.
@@ -99,6 +148,22 @@ impl Similarities {
         self.w[i * self.n + j]
     }
 
+    fn row(&self, i: usize) -> &[f64] {
+        &self.w[i * self.n..(i + 1) * self.n]
+    }
+
+    /// The same over more responses: response i is the `of[i]`th of these, and two of the same have similarity 1.
+    ///
+    /// ```
+    /// use udasa_plugin_sdk::math::similarity::Similarities;
+    /// let two = Similarities::new(2, |_, _| 0.25);
+    /// let three = two.repeated(&[0, 1, 0]);
+    /// assert_eq!((three.get(0, 2), three.get(1, 2)), (1.0, 0.25));
+    /// ```
+    pub fn repeated(&self, of: &[usize]) -> Self {
+        Self::new(of.len(), |i, j| self.get(of[i], of[j]))
+    }
+
     /// Mean over j ≠ i of (1 − W_ij) for every i: the degree of Lin et al. 2023, in its per-response form. 0 for a
     /// response without others, which nothing contradicts.
     pub fn disagreement(&self) -> Vec<f64> {
@@ -112,6 +177,36 @@ impl Similarities {
     pub fn degree(&self) -> f64 {
         let all: f64 = self.w.iter().map(|w| 1.0 - w).sum();
         all / (self.n * self.n).max(1) as f64
+    }
+
+    /// Lin et al. 2023, eq. 7: Σ_k max(0, 1 − λ_k) over the eigenvalues λ of the graph Laplacian L = I − D^−½ W D^−½,
+    /// where D_ii = Σ_j W_ij: the number of meanings, made continuous. 0 of nothing.
+    pub fn eigv(&self) -> f64 {
+        // Equal responses have equal rows, which add nothing but zeros to the spectrum of I − L = D^−½ W D^−½: a class of m
+        // such rows c is one row, √(m_c m_d) W_cd / √(D_c D_d). Sampled answers repeat, and the work is cubic.
+        let (mut first, mut members): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
+        for i in 0..self.n {
+            match first.iter().position(|&c| self.get(c, i) == 1.0 && self.row(c) == self.row(i)) {
+                Some(class) => members[class] += 1.0,
+                None => {
+                    first.push(i);
+                    members.push(1.0);
+                }
+            }
+        }
+        let root: Vec<f64> = first
+            .iter()
+            .zip(&members)
+            .map(|(&c, m)| (m / self.row(c).iter().sum::<f64>()).sqrt())
+            .collect();
+        let k = first.len();
+        let mut a = vec![0.0; k * k];
+        for c in 0..k {
+            for d in 0..k {
+                a[c * k + d] = root[c] * root[d] * self.get(first[c], first[d]);
+            }
+        }
+        symmetric_eigenvalues(a, k).into_iter().filter(|value| *value > 0.0).sum()
     }
 
     /// The mean of W over the pairs i < j for which `counts`; 1 where there is none.
@@ -159,6 +254,54 @@ mod tests {
         assert_eq!(w.mean_where(|_, _| true), 1.0 / 3.0);
         assert_eq!(w.mean_where(|_, j| j == 2), 0.0);
         assert_eq!(w.mean_where(|_, _| false), 1.0);
+    }
+
+    #[test]
+    fn all_pairs_at_once_give_what_each_pair_gives() {
+        let mut rng = crate::rng::Rng::new(5);
+        for symbols in [1, 4, 63, 64, 65, 200] {
+            let mut list = |longest| -> Vec<u32> {
+                let length = rng.below(longest + 1);
+                (0..length).map(|_| rng.below(symbols) as u32).collect()
+            };
+            let mut lists: Vec<Vec<u32>> = (0..12).map(|i| list([0, 5, 70, 130][i % 4])).collect();
+            lists.push(lists[3].clone());
+            let (rouge, shared) = (rouge_l_f1s(&lists, symbols), jaccards(&lists, symbols));
+            let sets: Vec<Vec<u32>> = lists.iter().cloned().map(crate::math::words::set).collect();
+            for i in 0..lists.len() {
+                for j in 0..lists.len() {
+                    if i != j {
+                        assert_eq!(rouge.get(i, j), rouge_l_f1(&lists[i], &lists[j]));
+                        assert_eq!(shared.get(i, j), jaccard(&sets[i], &sets[j]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn eigv_counts_the_meanings() {
+        let alike = |classes: &[usize]| Similarities::new(classes.len(), |i, j| f64::from(classes[i] == classes[j]));
+        for (classes, meanings) in [(&[0, 0, 0][..], 1.0), (&[0, 1, 0, 2, 1], 3.0), (&[0], 1.0), (&[], 0.0)] {
+            assert!((alike(classes).eigv() - meanings).abs() < 1e-12, "{classes:?}");
+        }
+        // Two responses at similarity x: 1 − λ are 1 and (1 − x)/(1 + x).
+        assert!((Similarities::new(2, |_, _| 0.25).eigv() - 1.6).abs() < 1e-12);
+    }
+
+    #[test]
+    fn eigv_of_equal_rows_is_that_of_the_whole_matrix() {
+        let mut rng = crate::rng::Rng::new(9);
+        for n in [4, 20] {
+            let few = Similarities::new(n / 2, |_, _| rng.uniform());
+            let of: Vec<usize> = (0..n).map(|i| (i * i) % (n / 2)).collect();
+            let w = few.repeated(&of);
+            let degrees: Vec<f64> = (0..n).map(|i| w.row(i).iter().sum()).collect();
+            let whole: Vec<f64> =
+                (0..n * n).map(|k| w.w[k] / (degrees[k / n] * degrees[k % n]).sqrt()).collect();
+            let expected: f64 = symmetric_eigenvalues(whole, n).iter().map(|value| value.max(0.0)).sum();
+            assert!((w.eigv() - expected).abs() < 1e-10, "{} {expected}", w.eigv());
+        }
     }
 
     #[test]
