@@ -54,9 +54,10 @@
 //! assert_eq!(run.uncertainties(), [0.5, 0.2]);
 //! ```
 #![deny(missing_docs)]
-#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+#![cfg_attr(not(target_arch = "wasm32"), deny(unsafe_code))]
 
 mod fault;
+mod panic;
 mod question;
 mod sample;
 mod scorer;
@@ -75,6 +76,8 @@ pub mod adapter;
 #[doc(hidden)]
 pub mod bindings;
 mod export;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod test_kit;
 
