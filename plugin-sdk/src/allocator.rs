@@ -10,6 +10,8 @@
 //!
 //! A crate that brings an allocator of its own turns off the SDK's default feature `allocator`.
 
+#![allow(unsafe_code)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::null_mut;
@@ -174,7 +176,8 @@ mod tests {
             for step in 0..20_000_usize {
                 let mark = step as u8;
                 if held.len() < 200 || rng.below(2) == 0 {
-                    let size = 1 + rng.below([40, 600, 6000][rng.below(3)]);
+                    let most = [40, 600, 6000][rng.below(3)];
+                    let size = 1 + rng.below(most);
                     let layout = layout(size, 1 << rng.below(6));
                     // SAFETY: the layout is not empty, and `size` bytes are written.
                     let block = unsafe {

@@ -194,11 +194,8 @@ impl Similarities {
                 }
             }
         }
-        let root: Vec<f64> = first
-            .iter()
-            .zip(&members)
-            .map(|(&c, m)| (m / self.row(c).iter().sum::<f64>()).sqrt())
-            .collect();
+        let root: Vec<f64> =
+            first.iter().zip(&members).map(|(&c, m)| (m / self.row(c).iter().sum::<f64>()).sqrt()).collect();
         let k = first.len();
         let mut a = vec![0.0; k * k];
         for c in 0..k {
@@ -260,7 +257,7 @@ mod tests {
     fn all_pairs_at_once_give_what_each_pair_gives() {
         let mut rng = crate::rng::Rng::new(5);
         for symbols in [1, 4, 63, 64, 65, 200] {
-            let mut list = |longest| -> Vec<u32> {
+            let mut list = |longest: usize| -> Vec<u32> {
                 let length = rng.below(longest + 1);
                 (0..length).map(|_| rng.below(symbols) as u32).collect()
             };
@@ -297,8 +294,7 @@ mod tests {
             let of: Vec<usize> = (0..n).map(|i| (i * i) % (n / 2)).collect();
             let w = few.repeated(&of);
             let degrees: Vec<f64> = (0..n).map(|i| w.row(i).iter().sum()).collect();
-            let whole: Vec<f64> =
-                (0..n * n).map(|k| w.w[k] / (degrees[k / n] * degrees[k % n]).sqrt()).collect();
+            let whole: Vec<f64> = (0..n * n).map(|k| w.w[k] / (degrees[k / n] * degrees[k % n]).sqrt()).collect();
             let expected: f64 = symmetric_eigenvalues(whole, n).iter().map(|value| value.max(0.0)).sum();
             assert!((w.eigv() - expected).abs() < 1e-10, "{} {expected}", w.eigv());
         }

@@ -1,15 +1,23 @@
 //! The semantic scorer: a response is doubted as far as it differs from the others. It asks the host nothing.
 //!
 //! u_i is the mean over j ≠ i of (1 − W_ij), the degree of Lin et al. 2023 ("Generating with Confidence") in its
-//! per-response form; W is a similarity of words. The report gets the sample's degree, its lexical similarity and the
-//! number of its clusters.
+//! per-response form; W is a similarity of words. The report gets the sample's degree, its EigV (the number of meanings,
+//! made continuous), its lexical similarity and the number of its clusters.
+//!
+//! The settings that give the numbers of lm-polygraph: `LexicalSimilarity("rougeL")` is the negative of the note
+//! `lexical-similarity` under `split = "ascii-words"`, `stem = true`, `empty = "unlike"`; `EigValLaplacian` and `DegMat` with
+//! `"Jaccard_score"` are `eigv` and `degree` under `similarity = "jaccard"`, `split = "whitespace"`, `empty = "unlike"`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use udasa_plugin_sdk::math::cluster::{count, single_linkage};
-use udasa_plugin_sdk::math::similarity::{Similarities, jaccard, rouge_l_f1};
-use udasa_plugin_sdk::math::words::{Split, Vocabulary, content_words, set, words};
+use udasa_plugin_sdk::math::similarity::{Similarities, jaccards, rouge_l_f1s};
+use udasa_plugin_sdk::math::words::Split;
 use udasa_plugin_sdk::{Answer, Dimension, Fault, Sample, Score, SimpleScorer};
+
+use crate::reader::Reader;
+
+mod reader;
 
 /// The scorer.
 pub struct Semantic;
@@ -47,6 +55,17 @@ pub enum Identical {
     LeaveOut,
 }
 
+/// How alike two texts without words are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Empty {
+    /// They say the same.
+    #[default]
+    Alike,
+    /// Nothing is like nothing: the convention of lm-polygraph.
+    Unlike,
+}
+
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -57,6 +76,10 @@ pub struct Settings {
     pub words: Words,
     /// How a text is split into words.
     pub split: Split,
+    /// Whether words of more than three letters a–z and digits are reduced to their stems (Porter's, as NLTK has them).
+    pub stem: bool,
+    /// How alike two texts without words are.
+    pub empty: Empty,
     /// What the note `lexical-similarity` does with pairs of the same text. It does not touch the uncertainty.
     pub identical: Identical,
     /// Responses at least this similar share a cluster (single linkage), for the note `clusters`.
@@ -70,6 +93,8 @@ impl Default for Settings {
             similarity: Similarity::default(),
             words: Words::default(),
             split: Split::default(),
+            stem: false,
+            empty: Empty::default(),
             identical: Identical::default(),
             cluster_at: 0.7,
         }
@@ -85,10 +110,10 @@ impl SimpleScorer for Semantic {
 
     fn scores(settings: &Settings, sample: &Sample, _: &[Answer]) -> Result<Vec<Score>, Fault> {
         let w = similarities(settings, sample);
-        let texts = sample.texts();
-        let lexical = w.mean_where(|i, j| settings.identical == Identical::Count || texts[i] != texts[j]);
+        let leave_out = settings.identical == Identical::LeaveOut;
+        let lexical = w.mean_where(|i, j| !leave_out || sample.responses[i].text != sample.responses[j].text);
         let clusters = count(&single_linkage(&w, settings.cluster_at)) as f64;
-        let degree = w.degree();
+        let (degree, eigv) = (w.degree(), w.eigv());
         let score = |u: f64| {
             // Rounding may leave u a hair outside.
             let u = u.clamp(0.0, 1.0);
@@ -96,34 +121,41 @@ impl SimpleScorer for Semantic {
                 .note("mean-similarity", 1.0 - u)
                 .note("lexical-similarity", lexical)
                 .note("degree", degree)
+                .note("eigv", eigv)
                 .note("clusters", clusters)
         };
         Ok(w.disagreement().into_iter().map(score).collect())
     }
 }
 
-/// W over the sample's responses.
+/// W over the sample's responses. Sampled answers repeat: the different ones are compared, and then counted.
 fn similarities(settings: &Settings, sample: &Sample) -> Similarities {
-    let split = settings.split;
-    let known = match settings.words {
-        Words::All => Vec::new(),
-        Words::Content => set(words(sample.prompt.question(), split)),
-    };
-    let mut vocabulary = Vocabulary::default();
-    let mut ids = |text: &str| {
-        vocabulary.ids(match settings.words {
-            Words::All => words(text, split),
-            Words::Content => content_words(text, split, &known),
+    let mut reader = Reader::new(settings, sample.prompt.question());
+    let mut lists: Vec<Vec<u32>> = Vec::new();
+    let of: Vec<usize> = sample
+        .responses
+        .iter()
+        .map(|response| {
+            let list = reader.read(&response.text);
+            let apart = list.is_empty() && settings.empty == Empty::Unlike;
+            let known = lists.iter().position(|other| *other == list).filter(|_| !apart);
+            known.unwrap_or_else(|| {
+                lists.push(list);
+                lists.len() - 1
+            })
         })
+        .collect();
+    let compared = match settings.similarity {
+        Similarity::RougeL => rouge_l_f1s(&lists, reader.symbols()),
+        Similarity::Jaccard => jaccards(&lists, reader.symbols()),
     };
-    let mut lists: Vec<Vec<u32>> = sample.responses.iter().map(|response| ids(&response.text)).collect();
-    match settings.similarity {
-        Similarity::RougeL => Similarities::new(lists.len(), |i, j| rouge_l_f1(&lists[i], &lists[j])),
-        Similarity::Jaccard => {
-            lists = lists.into_iter().map(set).collect();
-            Similarities::new(lists.len(), |i, j| jaccard(&lists[i], &lists[j]))
-        }
-    }
+    let compared = match settings.empty {
+        Empty::Alike => compared,
+        Empty::Unlike => Similarities::new(lists.len(), |i, j| {
+            if lists[i].is_empty() && lists[j].is_empty() { 0.0 } else { compared.get(i, j) }
+        }),
+    };
+    compared.repeated(&of)
 }
 
 udasa_plugin_sdk::export_scorer!(Semantic);
