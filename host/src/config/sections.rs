@@ -401,6 +401,10 @@ pub struct Scorer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
+    /// Run the shared library `NAME.so` of the plugin directory instead of the component: without a sandbox and without
+    /// limits, so `sha256` must pin it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub native: bool,
 }
 
 /// What a fault does.
@@ -518,6 +522,10 @@ pub struct StageSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
+    /// Run the shared library `NAME.so` of the plugin directory instead of the component: without a sandbox and without
+    /// limits, so `sha256` must pin it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub native: bool,
 }
 
 /// Preference training.

@@ -14,6 +14,7 @@ use crate::records::{Dimension, QuestionKind};
 
 use super::contract::{self, Contract, PluginKind};
 use super::fault::{Cause, Identity};
+use super::native_code::NativeCode;
 use super::{Scorer, StagingPolicy, code_cache, engine, policy, scorer};
 
 const NAME_BYTES: usize = 64;
@@ -98,24 +99,54 @@ impl PluginDirectory {
 
     /// The scorer that `config` names: pinned digest, settings and description checked.
     pub fn scorer(&self, config: &config::Scorer, limits: &Limits) -> anyhow::Result<Scorer> {
+        if config.native {
+            let code = self.native(&config.plugin, PluginKind::Scorer, config.sha256.as_deref(), limits)?;
+            let scorer = Scorer::native(code, config, canonical_json(&config.settings));
+            let problems = scorer.problems().map_err(UserError::from)?;
+            let path = self.native_path(&config.plugin);
+            must_be_settled(scorer.identity(), &path, &format!("scorer `{}`", scorer.name()), &problems)?;
+            return Ok(scorer);
+        }
         let file = self.find(&config.plugin, PluginKind::Scorer)?;
         file.must_be_pinned(config.sha256.as_deref())?;
         let settings = canonical_json(&config.settings);
         let scorer = Scorer::new(file, config, settings, limits)?;
         let problems = scorer.problems().map_err(UserError::from)?;
-        file.must_be_settled(&format!("scorer `{}`", scorer.name()), &problems)?;
+        must_be_settled(&file.identity(), &file.path, &format!("scorer `{}`", scorer.name()), &problems)?;
         Ok(scorer)
     }
 
     /// The staging policy that `config` names, likewise.
     pub fn policy(&self, config: &config::StageSection, limits: &Limits) -> anyhow::Result<StagingPolicy> {
+        if config.native {
+            let code = self.native(&config.policy, PluginKind::StagingPolicy, config.sha256.as_deref(), limits)?;
+            let policy = StagingPolicy::native(code, canonical_json(&config.settings));
+            let problems = policy.problems().map_err(UserError::from)?;
+            let path = self.native_path(&config.policy);
+            must_be_settled(policy.identity(), &path, &format!("staging policy `{}`", policy.name()), &problems)?;
+            return Ok(policy);
+        }
         let file = self.find(&config.policy, PluginKind::StagingPolicy)?;
         file.must_be_pinned(config.sha256.as_deref())?;
         let settings = canonical_json(&config.settings);
         let policy = StagingPolicy::new(file, settings, limits)?;
         let problems = policy.problems().map_err(UserError::from)?;
-        file.must_be_settled(&format!("staging policy `{}`", policy.name()), &problems)?;
+        must_be_settled(&file.identity(), &file.path, &format!("staging policy `{}`", policy.name()), &problems)?;
         Ok(policy)
+    }
+
+    /// Where a native plugin of this name lies. It is found by its file's name: it may not run to say its own.
+    fn native_path(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.so"))
+    }
+
+    fn native(&self, name: &str, kind: PluginKind, pin: Option<&str>, limits: &Limits) -> anyhow::Result<NativeCode> {
+        if !is_name(name) {
+            return Err(UserError::new(format!("`{name}` is not a plugin's name"))
+                .hint("a name is of a-z, 0-9 and -; the file is NAME.so in the plugin directory")
+                .into());
+        }
+        NativeCode::open(&self.native_path(name), name, kind, pin, limits)
     }
 
     fn find(&self, name: &str, kind: PluginKind) -> Result<&PluginFile, UserError> {
@@ -123,11 +154,18 @@ impl PluginDirectory {
         let Some(file) = self.files.iter().find(|f| f.description.name == name) else {
             let names: Vec<&str> =
                 self.files.iter().filter(|f| f.kind == kind).map(|f| f.description.name.as_str()).collect();
+            let hint = if is_name(name) && self.native_path(name).is_file() {
+                format!(
+                    "there is a native plugin {name}.so; if you trust it without a sandbox, write: native = true (and sha256)"
+                )
+            } else {
+                there_are(&names, name, kind)
+            };
             return Err(UserError::new(format!(
                 "no {} named `{name}` in the plugin directory {directory}",
                 kind.name()
             ))
-            .hint(there_are(&names, name, kind)));
+            .hint(hint));
         };
         if file.kind != kind {
             return Err(UserError::new(format!(
@@ -232,31 +270,6 @@ impl PluginFile {
             _ => Ok(()),
         }
     }
-
-    fn must_be_settled(&self, of: &str, problems: &[Problem]) -> Result<(), UserError> {
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let count = match problems.len() {
-            1 => "1 problem".to_owned(),
-            n => format!("{n} problems"),
-        };
-        let mut message = format!(
-            "{count} in the settings of {of} (plugin `{}` {}, {})",
-            self.description.name,
-            self.description.version,
-            self.path.display()
-        );
-        for problem in problems {
-            let path = match problem.path.as_str() {
-                "" => "settings".to_owned(),
-                path => format!("settings.{path}"),
-            };
-            message.push_str(&format!("\n  {path}: {}", problem.message));
-        }
-        Err(UserError::new(message)
-            .hint(format!("`udasa plugin inspect {}` shows the settings it takes", self.path.display())))
-    }
 }
 
 impl Description {
@@ -270,8 +283,7 @@ impl Description {
         settings_schema: &str,
     ) -> Result<Self, Cause> {
         let bad = |what: String| Err(Cause::BadOutput(what));
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if name.is_empty() || name.len() > NAME_BYTES || !name.chars().all(plain) {
+        if !is_name(&name) {
             return bad(format!("gave itself the name {name:?}; a name has 1 to {NAME_BYTES} of a-z, 0-9 and -"));
         }
         let numbered = version.split('.').count() >= 3 && version.starts_with(|c: char| c.is_ascii_digit());
@@ -290,6 +302,35 @@ impl Description {
         asks.dedup();
         Ok(Self { name, version, summary, dimension, asks, settings_schema })
     }
+}
+
+fn must_be_settled(plugin: &Identity, path: &Path, of: &str, problems: &[Problem]) -> Result<(), UserError> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    };
+    let mut message = format!(
+        "{count} in the settings of {of} (plugin `{}` {}, {})",
+        plugin.name,
+        plugin.version.as_deref().unwrap_or_default(),
+        path.display()
+    );
+    for problem in problems {
+        let key = match problem.path.as_str() {
+            "" => "settings".to_owned(),
+            inner => format!("settings.{inner}"),
+        };
+        message.push_str(&format!("\n  {key}: {}", problem.message));
+    }
+    Err(UserError::new(message).hint(format!("`udasa plugin inspect {}` shows the settings it takes", path.display())))
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.len() <= NAME_BYTES && name.chars().all(plain)
 }
 
 fn there_are(names: &[&str], wanted: &str, kind: PluginKind) -> String {
@@ -316,11 +357,11 @@ fn wasm_files(directory: &Path) -> Result<Vec<PathBuf>, UserError> {
             UserError::new(format!("cannot read the plugin directory {shown}: {e}")).hint("check that you may read it")
         }
     })?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
-        .collect();
-    if files.is_empty() {
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let has_native = files.iter().any(|path| path.extension().is_some_and(|e| e == "so"));
+    files.retain(|path| path.extension().is_some_and(|e| e == "wasm"));
+    // A directory of native plugins alone is one that somebody filled.
+    if files.is_empty() && !has_native {
         return Err(UserError::new(format!("the plugin directory {shown} holds no plugins (*.wasm)")).hint(cure));
     }
     files.sort();

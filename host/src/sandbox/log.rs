@@ -58,6 +58,11 @@ impl LogSink {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// A line of a native plugin.
+    pub fn take(&self, level: LogLevel, text: &str) {
+        self.push(LogLine { level, text: printable(text) });
+    }
+
     fn push(&self, line: LogLine) {
         if let Ok(mut lines) = self.lines.lock()
             && lines.len() < self.most

@@ -11,6 +11,7 @@
 //! (`plugin`).
 
 mod directory;
+mod native_code;
 mod policy;
 mod scorer;
 

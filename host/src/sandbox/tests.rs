@@ -48,6 +48,7 @@ fn config(sin: &str) -> config::Scorer {
         settings: sin.map(|sin| ("sin".to_owned(), sin.into())).into_iter().collect::<BTreeMap<_, _>>(),
         on_fault: OnFault::Stop,
         sha256: None,
+        native: false,
     }
 }
 

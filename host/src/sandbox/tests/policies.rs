@@ -13,6 +13,7 @@ fn policy(sin: &str) -> StagingPolicy {
         policy: "bad-policy".to_owned(),
         settings: BTreeMap::from([("sin".to_owned(), sin.into())]),
         sha256: None,
+        native: false,
     };
     directory().policy(&config, &limits()).expect("loads")
 }
