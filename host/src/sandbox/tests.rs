@@ -4,6 +4,7 @@ mod cost;
 mod files;
 mod policies;
 mod sins;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
