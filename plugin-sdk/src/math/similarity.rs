@@ -168,9 +168,8 @@ impl Similarities {
     /// response without others, which nothing contradicts.
     pub fn disagreement(&self) -> Vec<f64> {
         let others = self.n.saturating_sub(1).max(1) as f64;
-        (0..self.n)
-            .map(|i| (0..self.n).filter(|j| *j != i).map(|j| 1.0 - self.get(i, j)).sum::<f64>() / others)
-            .collect()
+        // 1 − W_ii is 0.
+        (0..self.n).map(|i| self.row(i).iter().map(|w| 1.0 - w).sum::<f64>() / others).collect()
     }
 
     /// Lin et al. 2023, eq. 8: Σ_ij (1 − W_ij) / N², the degree of the whole sample.
@@ -182,37 +181,40 @@ impl Similarities {
     /// Lin et al. 2023, eq. 7: Σ_k max(0, 1 − λ_k) over the eigenvalues λ of the graph Laplacian L = I − D^−½ W D^−½,
     /// where D_ii = Σ_j W_ij: the number of meanings, made continuous. 0 of nothing.
     pub fn eigv(&self) -> f64 {
-        // Equal responses have equal rows, which add nothing but zeros to the spectrum of I − L = D^−½ W D^−½: a class of m
-        // such rows c is one row, √(m_c m_d) W_cd / √(D_c D_d). Sampled answers repeat, and the work is cubic.
-        let (mut first, mut members): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
-        for i in 0..self.n {
-            match first.iter().position(|&c| self.get(c, i) == 1.0 && self.row(c) == self.row(i)) {
-                Some(class) => members[class] += 1.0,
-                None => {
-                    first.push(i);
-                    members.push(1.0);
-                }
-            }
+        self.eigv_of(&vec![1; self.n])
+    }
+
+    /// The same where response c stands for `members[c]` equal ones. Equal rows add nothing but zeros to the spectrum of
+    /// D^−½ W D^−½, so a class is one row, √(m_c m_d) W_cd / √(D_c D_d), and the work is cubic in classes.
+    ///
+    /// ```
+    /// use udasa_plugin_sdk::math::similarity::Similarities;
+    /// let two = Similarities::new(2, |_, _| 0.25);
+    /// let whole = two.repeated(&[0, 1, 0]).eigv();
+    /// assert!((two.eigv_of(&[2, 1]) - whole).abs() < 1e-12);
+    /// ```
+    pub fn eigv_of(&self, members: &[usize]) -> f64 {
+        let n = self.n;
+        let root: Vec<f64> = (0..n)
+            .map(|c| {
+                let degree: f64 = self.row(c).iter().zip(members).map(|(w, m)| w * *m as f64).sum();
+                (members[c] as f64 / degree).sqrt()
+            })
+            .collect();
+        let mut a = Vec::with_capacity(n * n);
+        for c in 0..n {
+            a.extend(self.row(c).iter().zip(&root).map(|(w, other)| root[c] * other * w));
         }
-        let root: Vec<f64> =
-            first.iter().zip(&members).map(|(&c, m)| (m / self.row(c).iter().sum::<f64>()).sqrt()).collect();
-        let k = first.len();
-        let mut a = vec![0.0; k * k];
-        for c in 0..k {
-            for d in 0..k {
-                a[c * k + d] = root[c] * root[d] * self.get(first[c], first[d]);
-            }
-        }
-        symmetric_eigenvalues(a, k).into_iter().filter(|value| *value > 0.0).sum()
+        symmetric_eigenvalues(a, n).into_iter().filter(|value| *value > 0.0).sum()
     }
 
     /// The mean of W over the pairs i < j for which `counts`; 1 where there is none.
     pub fn mean_where(&self, counts: impl Fn(usize, usize) -> bool) -> f64 {
         let (mut sum, mut pairs) = (0.0, 0_usize);
         for i in 0..self.n {
-            for j in i + 1..self.n {
+            for (j, w) in self.row(i).iter().enumerate().skip(i + 1) {
                 if counts(i, j) {
-                    sum += self.get(i, j);
+                    sum += w;
                     pairs += 1;
                 }
             }
@@ -287,16 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn eigv_of_equal_rows_is_that_of_the_whole_matrix() {
+    fn eigv_of_classes_is_that_of_the_whole_matrix() {
         let mut rng = crate::rng::Rng::new(9);
         for n in [4, 20] {
             let few = Similarities::new(n / 2, |_, _| rng.uniform());
-            let of: Vec<usize> = (0..n).map(|i| (i * i) % (n / 2)).collect();
-            let w = few.repeated(&of);
-            let degrees: Vec<f64> = (0..n).map(|i| w.row(i).iter().sum()).collect();
-            let whole: Vec<f64> = (0..n * n).map(|k| w.w[k] / (degrees[k / n] * degrees[k % n]).sqrt()).collect();
-            let expected: f64 = symmetric_eigenvalues(whole, n).iter().map(|value| value.max(0.0)).sum();
-            assert!((w.eigv() - expected).abs() < 1e-10, "{} {expected}", w.eigv());
+            let of: Vec<usize> = (0..n).map(|i| if i < n / 2 { i } else { (i * i) % (n / 2) }).collect();
+            let members: Vec<usize> = (0..n / 2).map(|c| of.iter().filter(|&&other| other == c).count()).collect();
+            let (whole, classes) = (few.repeated(&of).eigv(), few.eigv_of(&members));
+            assert!((whole - classes).abs() < 1e-10, "{whole} {classes}");
         }
     }
 

@@ -109,11 +109,11 @@ impl SimpleScorer for Semantic {
     const DIMENSION: Dimension = Dimension::Semantic;
 
     fn scores(settings: &Settings, sample: &Sample, _: &[Answer]) -> Result<Vec<Score>, Fault> {
-        let w = similarities(settings, sample);
+        let Compared { different, members, all: w } = compare(settings, sample);
         let leave_out = settings.identical == Identical::LeaveOut;
         let lexical = w.mean_where(|i, j| !leave_out || sample.responses[i].text != sample.responses[j].text);
-        let clusters = count(&single_linkage(&w, settings.cluster_at)) as f64;
-        let (degree, eigv) = (w.degree(), w.eigv());
+        let clusters = count(&single_linkage(&different, settings.cluster_at)) as f64;
+        let (degree, eigv) = (w.degree(), different.eigv_of(&members));
         let score = |u: f64| {
             // Rounding may leave u a hair outside.
             let u = u.clamp(0.0, 1.0);
@@ -128,34 +128,52 @@ impl SimpleScorer for Semantic {
     }
 }
 
-/// W over the sample's responses. Sampled answers repeat: the different ones are compared, and then counted.
-fn similarities(settings: &Settings, sample: &Sample) -> Similarities {
+/// What the responses of a sample have to do with each other. Sampled answers repeat: the different ones are compared, and
+/// then counted.
+struct Compared {
+    /// W over the different ones.
+    different: Similarities,
+    /// How often each came.
+    members: Vec<usize>,
+    /// W over all responses.
+    all: Similarities,
+}
+
+fn compare(settings: &Settings, sample: &Sample) -> Compared {
     let mut reader = Reader::new(settings, sample.prompt.question());
     let mut lists: Vec<Vec<u32>> = Vec::new();
-    let of: Vec<usize> = sample
-        .responses
-        .iter()
-        .map(|response| {
-            let list = reader.read(&response.text);
-            let apart = list.is_empty() && settings.empty == Empty::Unlike;
-            let known = lists.iter().position(|other| *other == list).filter(|_| !apart);
-            known.unwrap_or_else(|| {
-                lists.push(list);
-                lists.len() - 1
-            })
-        })
-        .collect();
-    let compared = match settings.similarity {
-        Similarity::RougeL => rouge_l_f1s(&lists, reader.symbols()),
-        Similarity::Jaccard => jaccards(&lists, reader.symbols()),
+    let mut members: Vec<usize> = Vec::new();
+    let mut of: Vec<usize> = Vec::with_capacity(sample.responses.len());
+    for (i, response) in sample.responses.iter().enumerate() {
+        let may_be_equal = |class: usize| !lists[class].is_empty() || settings.empty == Empty::Alike;
+        let same_text = sample.responses[..i].iter().position(|other| other.text == response.text);
+        let class = match same_text.map(|other| of[other]).filter(|&class| may_be_equal(class)) {
+            Some(class) => class,
+            None => {
+                let list = reader.read(&response.text);
+                let same = lists.iter().position(|other| *other == list).filter(|&class| may_be_equal(class));
+                same.unwrap_or_else(|| {
+                    lists.push(list);
+                    members.push(0);
+                    lists.len() - 1
+                })
+            }
+        };
+        members[class] += 1;
+        of.push(class);
+    }
+    let symbols = reader.symbols();
+    let mut different = match settings.similarity {
+        Similarity::RougeL => rouge_l_f1s(&lists, symbols),
+        Similarity::Jaccard => jaccards(&lists, symbols),
     };
-    let compared = match settings.empty {
-        Empty::Alike => compared,
-        Empty::Unlike => Similarities::new(lists.len(), |i, j| {
-            if lists[i].is_empty() && lists[j].is_empty() { 0.0 } else { compared.get(i, j) }
-        }),
-    };
-    compared.repeated(&of)
+    if settings.empty == Empty::Unlike && lists.iter().filter(|list| list.is_empty()).count() > 1 {
+        different = Similarities::new(lists.len(), |i, j| {
+            if lists[i].is_empty() && lists[j].is_empty() { 0.0 } else { different.get(i, j) }
+        });
+    }
+    let all = different.repeated(&of);
+    Compared { different, members, all }
 }
 
 udasa_plugin_sdk::export_scorer!(Semantic);
