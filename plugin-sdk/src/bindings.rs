@@ -1,6 +1,6 @@
 //! The component side: generated bindings of both worlds, and the glue between them and the plain types.
 //!
-//! Compiled for wasm32 only. All `unsafe` of the crate is in the generated code.
+//! Compiled for wasm32 only. Its `unsafe` is in the generated code.
 #![allow(missing_docs, clippy::all, clippy::pedantic, unsafe_op_in_unsafe_fn)]
 
 use std::marker::PhantomData;

@@ -72,6 +72,8 @@ pub mod settings;
 pub mod template;
 
 pub mod adapter;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "allocator")))]
+mod allocator;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod bindings;
@@ -86,6 +88,10 @@ pub use question::{Answer, Answers, Entailment, Likelihood, Question, QuestionKi
 pub use sample::{Message, Prompt, Response, Sample};
 pub use scorer::{Dimension, Note, Score, Scorer, SimpleScorer, Step};
 pub use staging::{Measure, Outcome, Overrides, Pair, PastStage, Stage, StagingPolicy};
+
+#[cfg(all(target_arch = "wasm32", not(target_feature = "atomics"), feature = "allocator"))]
+#[global_allocator]
+static ALLOCATOR: allocator::Blocks = allocator::Blocks::new();
 
 #[doc(hidden)]
 pub use export::{__assert_scorer, __assert_staging_policy};

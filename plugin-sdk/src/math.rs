@@ -7,7 +7,9 @@ pub mod cluster;
 pub mod eigen;
 pub mod entailment;
 pub mod entropy;
+pub mod lcs;
 pub mod similarity;
+pub mod stem;
 pub mod words;
 
 /// eˣ, the same bits on every target.

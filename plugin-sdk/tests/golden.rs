@@ -4,7 +4,6 @@
 use serde_json::Value;
 use udasa_plugin_sdk::Entailment;
 use udasa_plugin_sdk::math::cluster;
-use udasa_plugin_sdk::math::eigen::eigv;
 use udasa_plugin_sdk::math::entailment::{Entailments, Same};
 use udasa_plugin_sdk::math::entropy::{discrete_semantic_entropy, semantic_entropy, semantic_entropy_monte_carlo};
 use udasa_plugin_sdk::math::mean;
@@ -91,9 +90,9 @@ fn classes_of_strict_entailment_are_the_peers() {
 #[test]
 fn eigv_is_the_peers_for_three_kinds_of_similarity() {
     let nli = |inputs: &Value, q: usize| entailments(&inputs["nli_probs"][q]);
-    compare("EigValLaplacian_NLI_score_entail", |inputs, q| eigv(&nli(inputs, q).similarities()));
-    compare("EigValLaplacian_NLI_score_contra", |inputs, q| eigv(&nli(inputs, q).agreements()));
-    compare("EigValLaplacian_Jaccard_score", |inputs, q| eigv(&lexical(inputs, q)));
+    compare("EigValLaplacian_NLI_score_entail", |inputs, q| nli(inputs, q).similarities().eigv());
+    compare("EigValLaplacian_NLI_score_contra", |inputs, q| nli(inputs, q).agreements().eigv());
+    compare("EigValLaplacian_Jaccard_score", |inputs, q| lexical(inputs, q).eigv());
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub(super) enum Command {
         /// One JSON object per row instead of a table
         #[arg(long)]
         json: bool,
+        /// `plugins`: time lm-polygraph now, in this Python that has it
+        #[arg(long, value_name = "PYTHON")]
+        peers: Option<PathBuf>,
     },
     /// Print docs/config-reference.md
     #[command(hide = true)]

@@ -44,7 +44,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Report(room) => run::report(&room.until(Room::Report)),
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
-        Command::Bench { name, json } => print(&bench::run(&name, json)?),
+        Command::Bench { name, json, peers } => print(&bench::run(&name, &bench::Options { json, peers })?),
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {
             let world = World::default();

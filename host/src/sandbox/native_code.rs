@@ -112,10 +112,7 @@ impl NativeCode {
         match self.without_fault(function, prompt, step)? {
             sdk::Step::Ask(questions) => Ok(Step::Ask(native::questions(questions))),
             sdk::Step::Done(scores) => {
-                let score = |(i, score)| {
-                    native::score(score)
-                        .map_err(|name| check::note_twice(i, &name))
-                };
+                let score = |(i, score)| native::score(score).map_err(|name| check::note_twice(i, &name));
                 let scores = scores.into_iter().enumerate().map(score).collect::<Result<_, _>>();
                 Ok(Step::Done(scores.map_err(|cause| self.fault(function, prompt, cause))?))
             }
@@ -157,8 +154,7 @@ impl NativeCode {
         prompt: Option<&str>,
         returned: Result<T, Fault>,
     ) -> Result<T, PluginFault> {
-        returned
-            .map_err(|fault| self.fault(function, prompt, Cause::fault(&fault.message, fault.hint.as_deref())))
+        returned.map_err(|fault| self.fault(function, prompt, Cause::fault(&fault.message, fault.hint.as_deref())))
     }
 
     fn call<T>(

@@ -194,8 +194,7 @@ fn record(step: api::Step) -> Result<Step, Cause> {
         api::Step::Ask(questions) => Ok(Step::Ask(questions.into_iter().map(convert::question).collect())),
         api::Step::Done(scores) => {
             let score = |(i, score): (usize, api::ResponseScore)| {
-                let notes = convert::notes(score.notes)
-                    .map_err(|name| check::note_twice(i, &name))?;
+                let notes = convert::notes(score.notes).map_err(|name| check::note_twice(i, &name))?;
                 Ok(Score { uncertainty: score.uncertainty, notes })
             };
             Ok(Step::Done(scores.into_iter().enumerate().map(score).collect::<Result<_, _>>()?))

@@ -6,6 +6,7 @@ mod fuzz;
 mod native;
 mod policies;
 mod sins;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

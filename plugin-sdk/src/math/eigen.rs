@@ -1,9 +1,7 @@
-//! Eigenvalues of symmetric matrices, and what they say of a graph of similarities.
+//! Eigenvalues of symmetric matrices.
 //!
 //! Householder's reduction to a tridiagonal matrix, then QL with implicit shifts (Golub & Van Loan, 8.3), without
 //! eigenvectors: about 4/3 n³ multiplications. Only + − × ÷ and square roots, in one order: the same bits on every target.
-
-use super::similarity::Similarities;
 
 /// More steps than any eigenvalue needs; they converge cubically.
 const MOST_STEPS: usize = 64;
@@ -37,27 +35,6 @@ pub fn symmetric_eigenvalues(n: usize, matrix: &[f64]) -> Vec<f64> {
     diagonal.iter_mut().for_each(|x| *x *= largest);
     diagonal.sort_unstable_by(f64::total_cmp);
     diagonal
-}
-
-/// EigV = Σ_k max(0, 1 − λ_k) over the eigenvalues of L = I − D^{−1/2} W D^{−1/2}, D the row sums of W (Lin et al. 2023):
-/// a count of meanings that need not be whole. 1 where all responses are alike, N where none is like another, 0 for no
-/// response. A response whose row sums to 0 counts for nothing.
-///
-/// ```
-/// use udasa_plugin_sdk::math::{eigen::eigv, similarity::Similarities};
-/// let two_meanings = Similarities::new(4, |i, j| if i / 2 == j / 2 { 1.0 } else { 0.0 });
-/// assert!((eigv(&two_meanings) - 2.0).abs() < 1e-12);
-/// ```
-pub fn eigv(similarities: &Similarities) -> f64 {
-    let n = similarities.len();
-    let row = |i: usize| (0..n).map(|j| similarities.get(i, j)).sum::<f64>();
-    let scale: Vec<f64> = (0..n).map(row).map(|sum| if sum > 0.0 { 1.0 / sum.sqrt() } else { 0.0 }).collect();
-    let mut matrix = Vec::with_capacity(n * n);
-    for (i, of_i) in scale.iter().enumerate() {
-        matrix.extend(scale.iter().enumerate().map(|(j, of_j)| similarities.get(i, j) * of_i * of_j));
-    }
-    // 1 − λ_k are the eigenvalues of D^{−1/2} W D^{−1/2}.
-    symmetric_eigenvalues(n, &matrix).iter().filter(|value| !(**value <= 0.0)).sum()
 }
 
 /// Householder reflections from the last row up; gives the diagonal, and beside\[i\] = entry (i, i − 1). Destroys `a`.
@@ -256,18 +233,6 @@ mod tests {
         for odd in [f64::NAN, f64::INFINITY] {
             let values = symmetric_eigenvalues(2, &[1.0, odd, odd, 1.0]);
             assert!(values.len() == 2 && values.iter().all(|x| x.is_nan()));
-            assert!(eigv(&Similarities::new(2, |_, _| f64::NAN)).is_nan());
         }
-    }
-
-    #[test]
-    fn eigv_counts_meanings() {
-        assert!((eigv(&Similarities::new(5, |_, _| 1.0)) - 1.0).abs() < 1e-12);
-        assert!((eigv(&Similarities::new(5, |_, _| 0.0)) - 5.0).abs() < 1e-12);
-        assert_eq!(eigv(&Similarities::new(1, |_, _| 0.0)), 1.0);
-        assert_eq!(eigv(&Similarities::new(0, |_, _| 0.0)), 0.0);
-        // An isolated response that is not even like itself.
-        let empty = Similarities::with_self(2, |i, j| if (i, j) == (0, 0) { 1.0 } else { 0.0 });
-        assert_eq!(eigv(&empty), 1.0);
     }
 }
