@@ -11,11 +11,14 @@ const PROMPTS: usize = 600;
 
 /// More than two chunks of samples, of different lengths.
 fn responses() -> String {
-    let words = ["river", "bird", "lake", "sea", "song", "stone"];
+    let words = ["river", "wave", "lake", "sea", "song", "stone"];
     let text = |n: usize| (0..1 + n % 7).map(|i| words[(n * 7 + i * i) % 6]).collect::<Vec<_>>().join(" ");
     (0..PROMPTS)
         .map(|n| {
-            let texts: Vec<String> = (0..4).map(|k| format!("\"{}\"", text(n * 5 + k * k))).collect();
+            let mut texts: Vec<String> = (0..4).map(|k| format!("\"{}\"", text(n * 5 + k * k))).collect();
+            if n % 3 == 1 {
+                texts[n % 4] = "\"a bird\"".to_owned();
+            }
             format!("{{\"id\":\"p{n}\",\"prompt\":\"q {n}\",\"responses\":[{}]}}\n", texts.join(","))
         })
         .collect()

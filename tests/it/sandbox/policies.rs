@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::bad_plugins;
-use super::trial::{GOOD, Trial, digest};
+use super::trial::{Trial, digest};
 use crate::small::kept;
 use crate::support::{expect_success, expect_user_error};
 
@@ -13,7 +13,8 @@ const DEFECT: &str = "this is a defect of the plugin; `stage.policy` names anoth
 fn staged(trial: &Trial, sin: &str) -> std::process::Command {
     let sections =
         format!("[pair]\nmin_gap = 0.0\n[stage]\npolicy = \"bad-policy\"\nsettings = {{ sin = \"{sin}\" }}\n");
-    trial.command("stage", &trial.run(), GOOD, &sections)
+    // Without a sin it tells responses by their length, so that there are pairs.
+    trial.command("stage", &trial.run(), "[[scorer]]\nplugin = \"bad\"\n", &sections)
 }
 
 #[track_caller]
