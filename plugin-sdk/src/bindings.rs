@@ -56,7 +56,7 @@ pub(crate) fn sink(level: Level, message: &str) {
 pub(crate) fn hook_panics() {
     static HOOKED: Once = Once::new();
     HOOKED.call_once(|| {
-        std::panic::set_hook(Box::new(|info| sink(Level::Error, &crate::panic::words(info).logged())));
+        std::panic::set_hook(Box::new(|info| sink(Level::Error, &crate::panic::words(info))));
     });
 }
 

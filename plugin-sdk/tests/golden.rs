@@ -1,6 +1,8 @@
 //! The SDK's arithmetic against lm-polygraph's own classes: four of twelve questions from a copy beside this test, all of
 //! them where the folder with the oracles is at hand.
 
+use std::io::Write;
+
 use serde_json::Value;
 use udasa_plugin_sdk::Entailment;
 use udasa_plugin_sdk::math::cluster;
@@ -17,7 +19,9 @@ fn files() -> Vec<Value> {
     let copy = std::fs::read_to_string(folder.join("tests/golden/uncertainty.json")).expect("a file of this crate");
     let whole = std::fs::read_to_string(folder.join("../../shared/oracles/uncertainty.json"));
     if whole.is_err() {
-        eprintln!("../shared/oracles/uncertainty.json is not here: the copy alone is compared");
+        // Past the harness's capture: `cargo xtask test` counts these lines.
+        let line = b"skipped: eight of twelve questions: ../shared/oracles/uncertainty.json is not there\n";
+        let _ = std::io::stdout().write_all(line);
     }
     std::iter::once(copy).chain(whole).map(|text| serde_json::from_str(&text).expect("JSON")).collect()
 }

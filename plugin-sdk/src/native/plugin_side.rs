@@ -170,7 +170,7 @@ fn hook_panics() {
         std::panic::set_hook(Box::new(move |info| {
             let kept = SAID.try_with(|said| {
                 let Ok(mut said) = said.try_borrow_mut() else { return false };
-                let said = said.as_mut().map(|said| said.panic = Some(panic::words(info).told()));
+                let said = said.as_mut().map(|said| said.panic = Some(panic::words(info)));
                 said.is_some()
             });
             if !kept.unwrap_or(false) {

@@ -1,5 +1,6 @@
 //! The same crates as components and as shared libraries: the same bits; and what holds of native plugins alone.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -121,10 +122,9 @@ fn samples() -> Vec<Sample> {
 fn trivia() -> Vec<Sample> {
     let path = repository().join("../shared/data/triviaqa-llama13b/generations.jsonl");
     let Ok(file) = std::fs::read_to_string(&path) else {
-        println!(
-            "skipped: native and sandboxed plugins were not compared on TriviaQA: {} is not there",
-            path.display()
-        );
+        // Past the harness's capture: `cargo xtask test` counts these lines.
+        let line = format!("skipped: native plugins were not compared on TriviaQA: {} is not there\n", path.display());
+        let _ = std::io::stdout().write_all(line.as_bytes());
         return Vec::new();
     };
     let rows = file.lines().step_by(25).map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
