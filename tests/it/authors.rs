@@ -294,8 +294,23 @@ fn a_call_that_cannot_be_made_says_why() {
     // A trap tells its story, and what the plugin logged before it stands above.
     let panic = ["call", &bad(), "score", "--settings", r#"{"sin": "panic"}"#, "--input", sample].map(str::to_owned);
     let panic: Vec<&str> = panic.iter().map(String::as_str).collect();
-    let said = expect_user_error(&mut plugin(&panic), &["`score` failed on prompt", "panicked: no such token"]);
-    assert!(said.starts_with("log error: panicked at src/lib.rs:7:5:"), "{said}");
+    let output = plugin(&panic).output().expect("udasa starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.starts_with("log error: "), "{said}");
+    assert!(said.contains("`score` failed on prompt `") && said.contains("panicked: no such token"), "{said}");
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_no_error() {
+    let mut child = plugin(&["call", &shipped("value"), "describe"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("udasa starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

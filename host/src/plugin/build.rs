@@ -1,6 +1,5 @@
 //! `udasa plugin build [PATH...] [--out DIR]`: crates in, checked plugins out.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -9,7 +8,7 @@ use crate::error::UserError;
 use crate::sandbox::{self, PluginFile, PluginKind};
 
 use super::cargo::{self, Module};
-use super::size;
+use super::{print, size};
 
 /// A plugin that was built and checked.
 #[derive(Debug, Clone)]
@@ -30,17 +29,11 @@ pub struct Built {
 pub fn build(paths: &[PathBuf], out: &Path) -> anyhow::Result<()> {
     let built = make(paths, out, false)?;
     let width = built.iter().map(|b| b.name.len()).max().unwrap_or(0);
-    let mut stdout = std::io::stdout().lock();
-    for plugin in &built {
-        writeln!(
-            stdout,
-            "{:width$}  {:14}  {:>10}  sha256 {}",
-            plugin.name,
-            plugin.kind.name(),
-            size(plugin.bytes),
-            plugin.sha256
-        )?;
-    }
+    let line = |plugin: &Built| {
+        let (kind, size) = (plugin.kind.name(), size(plugin.bytes));
+        format!("{:width$}  {kind:14}  {size:>10}  sha256 {}\n", plugin.name, plugin.sha256)
+    };
+    print(&built.iter().map(line).collect::<String>())?;
     eprintln!("written to {}", out.display());
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `udasa plugin call FILE FUNCTION`: any function of the contract from the shell. The result is JSON on stdout; what the
 //! call cost, and what the plugin logged, goes to stderr.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::records::Answer;
 use crate::sandbox::{self, LogLevel, LogLine, PluginFile, PluginKind, Scorer, StagingPolicy, Usage};
 
 use super::input::{self, Object};
-use super::size;
+use super::{print, size};
 
 const SCORERS: [&str; 3] = ["describe", "check-settings", "score"];
 const POLICIES: [&str; 3] = ["describe", "check-settings", "next-stage"];
@@ -46,8 +46,7 @@ pub fn call(file: &Path, function: &str, input: Option<&str>, settings: Option<&
         _ => next_stage(&plugin, &required(function, input)?, &settings_of(settings)?)?,
     };
     report(&usage, &log);
-    writeln!(std::io::stdout().lock(), "{result:#}")?;
-    Ok(())
+    print(&format!("{result:#}\n"))
 }
 
 fn describe(plugin: &PluginFile, input: Option<&str>, settings: Option<&str>) -> anyhow::Result<Called> {

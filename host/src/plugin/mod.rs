@@ -14,12 +14,24 @@ mod call;
 mod input;
 mod show;
 
+use std::io::{ErrorKind, Write};
+
+use anyhow::Context;
+
 pub use build::{Built, build, build_quietly};
 pub use build_native::{BuiltNative, build_native, build_native_quietly};
 pub use call::call;
 pub use check::check;
 pub use new::new;
 pub use show::{inspect, list};
+
+/// A result to stdout. A closed pipe (`udasa plugin list … | head`) is the reader's wish, not an error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
+        _ => Ok(()),
+    }
+}
 
 /// Bytes for people.
 fn size(bytes: u64) -> String {

@@ -3,9 +3,10 @@
 //! The files are those of `plugin-sdk/template`; a plugin calls itself what its package is called, so that nothing but the
 //! manifest and the page depends on the name.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::print;
 use crate::error::UserError;
 use crate::sandbox::PluginKind;
 
@@ -46,7 +47,8 @@ const KEYWORDS: [&str; 48] = [
     "try", "type", "unsafe", "use", "virtual", "while", "yield",
 ];
 
-/// Makes the crate in `folder`, else in a folder of its own name, and says on stdout how to go on. `sdk` is the SDK's folder, where it is not found by itself.
+/// Makes the crate in `folder`, else in a folder of its own name, and says on stdout how to go on. `sdk` is the SDK's folder,
+/// where it is not found by itself.
 pub fn new(name: &str, kind: PluginKind, folder: Option<&Path>, sdk: Option<&Path>) -> anyhow::Result<()> {
     check_name(name)?;
     let sdk = find_sdk(sdk)?;
@@ -75,10 +77,10 @@ pub fn new(name: &str, kind: PluginKind, folder: Option<&Path>, sdk: Option<&Pat
             .map_err(|e| UserError::new(format!("cannot write {}: {e}", path.display())).hint("is the disk full?"))?;
     }
     let shown = folder.display();
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{} `{name}` is in {shown}; to try it:", kind.name())?;
-    writeln!(stdout, "  cd {shown}\n  cargo test\n  udasa plugin build\n  udasa plugin check plugins")?;
-    Ok(())
+    let kind = kind.name();
+    print(&format!(
+        "{kind} `{name}` is in {shown}; to try it:\n  cd {shown}\n  cargo test\n  udasa plugin build\n  udasa plugin check plugins\n"
+    ))
 }
 
 /// The plugin's rules (those of its description) and cargo's, because the package has the same name.

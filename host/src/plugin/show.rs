@@ -1,6 +1,5 @@
 //! `udasa plugin list` and `udasa plugin inspect`: what a directory or a file holds, for people or as JSON.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde_json::json;
@@ -9,33 +8,29 @@ use crate::config::Limits;
 use crate::records::{Dimension, QuestionKind};
 use crate::sandbox::{self, PluginDirectory, PluginFile};
 
-use super::size;
+use super::{print, size};
 
 /// Prints the plugins of a directory to stdout.
 pub fn list(directory: &Path, json: bool) -> anyhow::Result<()> {
     let directory = PluginDirectory::open(directory)?;
-    let mut stdout = std::io::stdout().lock();
     if json {
         let rows: Vec<_> = directory.list().iter().map(row).collect();
-        writeln!(stdout, "{:#}", serde_json::Value::Array(rows))?;
+        print(&format!("{:#}\n", serde_json::Value::Array(rows)))
     } else {
-        write!(stdout, "{}\nlimits of each: {}\n", table(directory.list()), limits())?;
+        print(&format!("{}\nlimits of each: {}\n", table(directory.list()), limits()))
     }
-    Ok(())
 }
 
 /// Prints one plugin to stdout: also its imports, the limits it runs under, and its settings.
 pub fn inspect(file: &Path, json: bool) -> anyhow::Result<()> {
     let plugin = sandbox::inspect(file)?;
-    let mut stdout = std::io::stdout().lock();
     if json {
         let mut row = row(&plugin);
         row["settings_schema"] = plugin.description.settings_schema.clone();
-        writeln!(stdout, "{row:#}")?;
+        print(&format!("{row:#}\n"))
     } else {
-        write!(stdout, "{}", card(&plugin))?;
+        print(&card(&plugin))
     }
-    Ok(())
 }
 
 fn row(plugin: &PluginFile) -> serde_json::Value {

@@ -1,6 +1,5 @@
 //! What was found, a line per check, for people or as JSON.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -67,13 +66,11 @@ impl Report {
 }
 
 pub(super) fn print(reports: &[Report], json: bool) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
     if json {
-        writeln!(stdout, "{:#}", serde_json::to_value(reports)?)?;
+        crate::plugin::print(&format!("{:#}\n", serde_json::to_value(reports)?))
     } else {
-        write!(stdout, "{}", text(reports))?;
+        crate::plugin::print(&text(reports))
     }
-    Ok(())
 }
 
 /// The error that makes the exit code, where a check failed.
