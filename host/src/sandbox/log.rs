@@ -61,7 +61,7 @@ impl LogSink {
 
     /// A line of a native plugin.
     pub fn take(&self, level: LogLevel, text: &str) {
-        self.push(LogLine { level, text: printable(text) });
+        self.push(LogLine { level, text: words::shown(text, LINE_BYTES) });
     }
 
     fn push(&self, line: LogLine) {
