@@ -57,7 +57,7 @@ pub fn eigv(similarities: &Similarities) -> f64 {
         matrix.extend(scale.iter().enumerate().map(|(j, of_j)| similarities.get(i, j) * of_i * of_j));
     }
     // 1 − λ_k are the eigenvalues of D^{−1/2} W D^{−1/2}.
-    symmetric_eigenvalues(n, &matrix).iter().filter(|value| !(**value <= 0.0)).sum()
+    symmetric_eigenvalues(n, &matrix).iter().filter(|value| **value > 0.0 || value.is_nan()).sum()
 }
 
 /// Householder reflections from the last row up; gives the diagonal, and beside\[i\] = entry (i, i − 1). Destroys `a`.
