@@ -39,7 +39,13 @@ fn scores(folder: &Path, directory: &Path, scorer: &str) -> String {
 fn a_native_scorer_is_pinned_marked_and_gives_the_same_bytes() {
     let folder = scratch();
     let directory = folder.path().join("plugins");
-    write(&directory, "semantic.wasm", std::fs::read(plugins().join("semantic.wasm")).expect("it was built"));
+    for shipped in std::fs::read_dir(plugins()).expect("a folder") {
+        let path = shipped.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
+            write(&directory, name, std::fs::read(&path).expect("it was built"));
+        }
+    }
     let sandboxed = scores(folder.path(), &directory, "");
 
     let mut build = udasa();
@@ -51,13 +57,14 @@ fn a_native_scorer_is_pinned_marked_and_gives_the_same_bytes() {
     write(&directory, "other.so", b"not a library");
 
     let mut unpinned = udasa();
-    unpinned.arg("plan").arg(config(folder.path(), "native = true")).arg("--plugins").arg(&directory);
+    unpinned.arg("score").arg(config(folder.path(), "native = true")).arg("--plugins").arg(&directory);
     let line = format!("write: sha256 = \"{digest}\"");
     expect_user_error(&mut unpinned, &["semantic.so is not pinned", "without a sandbox", &line]);
 
     let pinned = format!("native = true\nsha256 = \"{digest}\"");
     let mut plan = udasa();
-    plan.arg("plan").arg(config(folder.path(), &pinned)).arg("--plugins").arg(&directory);
+    plan.arg("plan").arg(repository().join("configs/mini.toml")).arg("--plugins").arg(&directory);
+    plan.args(["--set", "scorer.semantic.native=true", "--set", &format!("scorer.semantic.sha256={digest}")]);
     let shown = printed(&mut plan);
     let marked = format!("semantic 0.1.0  scorer  sha256 {}  native: no sandbox, no limits", &digest[..12]);
     assert!(shown.contains(&marked), "{shown}");
