@@ -6,6 +6,7 @@
 pub mod error;
 pub mod progress;
 pub mod records;
+pub mod usage;
 
 pub mod config;
 pub mod data;

@@ -5,10 +5,11 @@
 
 mod build;
 mod cargo;
+mod markdown;
 mod show;
 
-pub use build::{Built, build, build_quietly};
-pub use show::{inspect, list};
+pub use build::{Built, build, build_quick, build_quietly};
+pub use show::{As, inspect, list};
 
 /// Bytes for people.
 fn size(bytes: u64) -> String {

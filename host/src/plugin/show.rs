@@ -9,17 +9,30 @@ use crate::config::Limits;
 use crate::records::{Dimension, QuestionKind};
 use crate::sandbox::{self, PluginDirectory, PluginFile};
 
-use super::size;
+use super::{markdown, size};
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// A table for people.
+    Table,
+    /// One JSON array.
+    Json,
+    /// A page with every setting.
+    Markdown,
+}
 
 /// Prints the plugins of a directory to stdout.
-pub fn list(directory: &Path, json: bool) -> anyhow::Result<()> {
+pub fn list(directory: &Path, form: As) -> anyhow::Result<()> {
     let directory = PluginDirectory::open(directory)?;
     let mut stdout = std::io::stdout().lock();
-    if json {
-        let rows: Vec<_> = directory.list().iter().map(row).collect();
-        writeln!(stdout, "{:#}", serde_json::Value::Array(rows))?;
-    } else {
-        write!(stdout, "{}", table(directory.list()))?;
+    match form {
+        As::Table => write!(stdout, "{}", table(directory.list()))?,
+        As::Json => {
+            let rows: Vec<_> = directory.list().iter().map(row).collect();
+            writeln!(stdout, "{:#}", serde_json::Value::Array(rows))?;
+        }
+        As::Markdown => write!(stdout, "{}", markdown::page(directory.list()))?,
     }
     Ok(())
 }
@@ -108,11 +121,11 @@ fn card(plugin: &PluginFile) -> String {
     format!("{}settings (JSON Schema)\n{:#}\n", aligned(&rows), it.settings_schema)
 }
 
-fn dimension(dimension: Option<Dimension>) -> String {
+pub(super) fn dimension(dimension: Option<Dimension>) -> String {
     dimension.map_or("-", Dimension::name).to_owned()
 }
 
-fn asks(kinds: &[QuestionKind]) -> String {
+pub(super) fn asks(kinds: &[QuestionKind]) -> String {
     if kinds.is_empty() {
         return "nothing".to_owned();
     }

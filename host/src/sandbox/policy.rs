@@ -62,6 +62,16 @@ impl StagingPolicy {
         &self.pool.identity.sha256
     }
 
+    /// Which plugin it is.
+    pub fn identity(&self) -> &Identity {
+        &self.pool.identity
+    }
+
+    /// Whether it runs outside of the sandbox.
+    pub fn is_native(&self) -> bool {
+        false
+    }
+
     /// The stage after `history`, or none to stop. What comes back has been checked.
     pub fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>, PluginFault> {
         let function = "next-stage";
@@ -87,6 +97,11 @@ impl StagingPolicy {
     /// What it has used so far.
     pub fn usage(&self) -> Usage {
         self.pool.usage()
+    }
+
+    /// Counts from zero.
+    pub fn forget_usage(&self) {
+        self.pool.forget_usage();
     }
 
     /// The lines it has logged, and how many more were dropped.

@@ -31,6 +31,8 @@ pub struct Usage {
     pub traps: u64,
     /// Fuel of the calls that did not trap.
     pub fuel: u64,
+    /// Fuel of the call that took most.
+    pub most_fuel: u64,
     /// Wall time in calls, nanoseconds, summed over threads.
     pub nanoseconds: u64,
     /// The largest linear memory of an instance, bytes.
@@ -42,6 +44,7 @@ struct Meter {
     calls: AtomicU64,
     traps: AtomicU64,
     fuel: AtomicU64,
+    most_fuel: AtomicU64,
     nanoseconds: AtomicU64,
     peak_memory: AtomicU64,
 }
@@ -103,8 +106,17 @@ impl<W: World> Pool<W> {
             calls: read(&self.meter.calls),
             traps: read(&self.meter.traps),
             fuel: read(&self.meter.fuel),
+            most_fuel: read(&self.meter.most_fuel),
             nanoseconds: read(&self.meter.nanoseconds),
             peak_memory: read(&self.meter.peak_memory),
+        }
+    }
+
+    /// Counts from zero: what a plugin used to say who it is belongs to no work.
+    pub fn forget_usage(&self) {
+        let Meter { calls, traps, fuel, most_fuel, nanoseconds, peak_memory } = &self.meter;
+        for counter in [calls, traps, fuel, most_fuel, nanoseconds, peak_memory] {
+            counter.store(0, Ordering::Relaxed);
         }
     }
 
@@ -161,7 +173,9 @@ impl<W: World> Pool<W> {
         if trapped {
             add(&self.meter.traps, 1);
         } else if let Ok(left) = instance.store.get_fuel() {
-            add(&self.meter.fuel, self.limits.fuel.saturating_sub(left));
+            let fuel = self.limits.fuel.saturating_sub(left);
+            add(&self.meter.fuel, fuel);
+            self.meter.most_fuel.fetch_max(fuel, Ordering::Relaxed);
         }
         let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         add(&self.meter.nanoseconds, elapsed);

@@ -91,6 +91,16 @@ impl Scorer {
         &self.pool.identity.sha256
     }
 
+    /// Which plugin it is.
+    pub fn identity(&self) -> &Identity {
+        &self.pool.identity
+    }
+
+    /// Whether it runs outside of the sandbox.
+    pub fn is_native(&self) -> bool {
+        false
+    }
+
     /// One step for `sample`; `rounds` are the answers to all its earlier questions. What comes back has been checked.
     pub fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, PluginFault> {
         let returned = convert::sample(sample, |view| {
@@ -108,6 +118,11 @@ impl Scorer {
     /// What it has used so far.
     pub fn usage(&self) -> Usage {
         self.pool.usage()
+    }
+
+    /// Counts from zero.
+    pub fn forget_usage(&self) {
+        self.pool.forget_usage();
     }
 
     /// The lines it has logged, and how many more were dropped.
