@@ -19,3 +19,5 @@ mod rerun;
 mod reviews;
 mod sandbox;
 mod smoke;
+mod usage;
+mod watch;
