@@ -7,6 +7,7 @@ pub mod cache;
 pub mod error;
 pub mod progress;
 pub mod records;
+pub mod usage;
 
 pub mod config;
 pub mod data;

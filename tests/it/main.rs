@@ -21,4 +21,6 @@ mod rerun;
 mod reviews;
 mod sandbox;
 mod smoke;
+mod usage;
 mod wasm_target;
+mod watch;

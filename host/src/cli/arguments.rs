@@ -26,7 +26,7 @@ pub(super) enum Command {
     /// Sample responses, or read responses made elsewhere
     Generate(RoomArguments),
     /// Give every response its uncertainties
-    Score(RoomArguments),
+    Score(ScoreArguments),
     /// Build preference pairs
     Pair(RoomArguments),
     /// Divide the pairs into stages
@@ -143,6 +143,9 @@ pub(super) enum PluginCommand {
         /// JSON instead of a table
         #[arg(long)]
         json: bool,
+        /// A Markdown page with every setting instead of a table
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// Show one plugin: what it is, asks, imports, and how it is set
     Inspect {
@@ -197,6 +200,19 @@ pub(super) struct RoomArguments {
     /// Set a key over the config's value, such as train.beta=0.2; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScoreArguments {
+    #[command(flatten)]
+    pub(super) room: RoomArguments,
+    /// Score again whenever a scorer or the config changes, and show what changed; for authors of scorers
+    ///
+    /// Watches the crates given, the config, the plugin directory, and the responses and answers. A changed crate is built into the
+    /// plugin directory; the run's samples are scored with the answers that are there, and the changes shown: means, the largest
+    /// changes, faults, pairs. Loads no model, and writes nothing but the plugins: `udasa score` without --watch records.
+    #[arg(long, value_name = "CRATE", num_args = 0.., conflicts_with = "from")]
+    pub(super) watch: Option<Vec<PathBuf>>,
 }
 
 impl RunArguments {

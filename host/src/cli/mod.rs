@@ -17,7 +17,7 @@ use crate::config::{self, World};
 use crate::error::UserError;
 use crate::run::{self, Room};
 use crate::{bench, explain, mini_world, plugin};
-use arguments::{Command, PluginCommand, plugin_directory};
+use arguments::{Command, PluginCommand, ScoreArguments, plugin_directory};
 
 /// Reads the command line. Help and version are printed and end the program here; so do usage errors, with exit code 1.
 pub fn parse() -> Result<Arguments> {
@@ -36,7 +36,13 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Plan(options) => print(&run::plan(&options.options())?),
         Command::Sft(room) => run::run(&room.until(Room::Sft)),
         Command::Generate(room) => run::run(&room.until(Room::Generate)),
-        Command::Score(room) => run::run(&room.until(Room::Score)),
+        Command::Score(ScoreArguments { room, watch: None }) => run::run(&room.until(Room::Score)),
+        Command::Score(ScoreArguments { room, watch: Some(crates) }) => {
+            // Shown, and no reason to end: the exit code is not theirs.
+            run::watch(&room.until(Room::Score), &crates, &mut |error| {
+                let _ = report(error);
+            })
+        }
         Command::Pair(room) => run::run(&room.until(Room::Pair)),
         Command::Stage(room) => run::run(&room.until(Room::Stage)),
         Command::Train(room) => run::run(&room.until(Room::Train)),
@@ -66,13 +72,18 @@ fn execute_plugin(command: PluginCommand) -> Result<()> {
         }
         PluginCommand::Build { crates, out, native: true } => plugin::build_native(&crates, &out),
         PluginCommand::Build { crates, out, native: false } => plugin::build(&crates, &out).map(drop),
-        PluginCommand::List { plugins, json } => {
+        PluginCommand::List { plugins, json, markdown } => {
             let Some(plugins) = plugin_directory(plugins) else {
                 return Err(UserError::new("there is no plugin directory")
                     .hint("give one with --plugins DIR, or set UDASA_PLUGINS")
                     .into());
             };
-            plugin::list(&plugins, json)
+            let form = match (json, markdown) {
+                (true, _) => plugin::As::Json,
+                (_, true) => plugin::As::Markdown,
+                _ => plugin::As::Table,
+            };
+            plugin::list(&plugins, form)
         }
         PluginCommand::Inspect { file, json } => plugin::inspect(&file, json),
     }

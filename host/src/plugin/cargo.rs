@@ -28,6 +28,17 @@ const SETTINGS: [&str; 10] = [
     r#"target.wasm32-unknown-unknown.rustflags=["-C","target-feature=+simd128"]"#,
 ];
 
+/// How to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// For good, with cargo's progress.
+    Full,
+    /// For good, with the compiler's errors only.
+    Quiet,
+    /// For a look, likewise.
+    Quick,
+}
+
 /// The packages to build in one workspace: one cargo call builds them all.
 #[derive(Debug)]
 pub(super) struct Workspace {
@@ -106,7 +117,7 @@ pub(super) fn workspaces(paths: &[PathBuf]) -> anyhow::Result<Vec<Workspace>> {
 
 impl Workspace {
     /// Compiles the packages; cargo's own messages go to stderr.
-    pub fn build(&self, quiet: bool) -> anyhow::Result<Vec<Module>> {
+    pub fn build(&self, mode: Mode) -> anyhow::Result<Vec<Module>> {
         let rustc = wasm_target::compiler(&self.root)?;
         let mut command = cargo();
         command
@@ -125,8 +136,15 @@ impl Workspace {
         for setting in SETTINGS {
             command.args(["--config", setting]);
         }
-        if quiet {
+        if mode != Mode::Full {
             command.arg("--quiet");
+        }
+        if mode == Mode::Quick {
+            // Touches the crates at hand only: what they depend on is shared with the full build.
+            command.env("CARGO_INCREMENTAL", "1");
+            for package in &self.packages {
+                command.args(["--config", &format!("profile.plugin.package.{}.codegen-units=64", package.name)]);
+            }
         }
         for package in &self.packages {
             command.arg("--package").arg(&package.name);

@@ -12,18 +12,19 @@ mod wasm_target;
 mod check;
 mod call;
 mod input;
+mod markdown;
 mod show;
 
 use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
 
-pub use build::{Built, build, build_quietly};
+pub use build::{Built, build, build_quick, build_quietly};
 pub use build_native::{BuiltNative, build_native, build_native_quietly};
 pub use call::call;
 pub use check::check;
 pub use new::new;
-pub use show::{inspect, list};
+pub use show::{As, inspect, list};
 
 /// A result to stdout. A closed pipe (`udasa plugin list … | head`) is the reader's wish, not an error.
 fn print(text: &str) -> anyhow::Result<()> {

@@ -8,16 +8,30 @@ use crate::config::Limits;
 use crate::records::{Dimension, QuestionKind};
 use crate::sandbox::{self, PluginDirectory, PluginFile};
 
-use super::{print, size};
+use super::{markdown, print, size};
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// A table for people.
+    Table,
+    /// One JSON array.
+    Json,
+    /// A page with every setting.
+    Markdown,
+}
 
 /// Prints the plugins of a directory to stdout.
-pub fn list(directory: &Path, json: bool) -> anyhow::Result<()> {
+pub fn list(directory: &Path, form: As) -> anyhow::Result<()> {
     let directory = PluginDirectory::open(directory)?;
-    if json {
-        let rows: Vec<_> = directory.list().iter().map(row).collect();
-        print(&format!("{:#}\n", serde_json::Value::Array(rows)))
-    } else {
-        print(&format!("{}\nlimits of each: {}\n", table(directory.list()), limits()))
+    print(&match form {
+        As::Table => format!("{}\nlimits of each: {}\n", table(directory.list()), limits()),
+        As::Json => {
+            let rows: Vec<_> = directory.list().iter().map(row).collect();
+            format!("{:#}\n", serde_json::Value::Array(rows))
+        }
+        As::Markdown => markdown::page(directory.list()),
+    })
     }
 }
 
@@ -119,11 +133,11 @@ fn short_imports(imports: &[String]) -> String {
     imports.iter().map(short).collect::<Vec<_>>().join(",")
 }
 
-fn dimension(dimension: Option<Dimension>) -> String {
+pub(super) fn dimension(dimension: Option<Dimension>) -> String {
     dimension.map_or("-", Dimension::name).to_owned()
 }
 
-fn asks(kinds: &[QuestionKind]) -> String {
+pub(super) fn asks(kinds: &[QuestionKind]) -> String {
     if kinds.is_empty() {
         return "nothing".to_owned();
     }

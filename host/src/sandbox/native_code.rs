@@ -143,6 +143,13 @@ impl NativeCode {
         }
     }
 
+    /// Counts from zero, as a pool does.
+    pub fn forget_usage(&self) {
+        for counter in [&self.calls, &self.panics, &self.nanoseconds] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// `cause` as a fault of this plugin.
     pub fn fault(&self, function: &'static str, prompt: Option<&str>, cause: Cause) -> PluginFault {
         PluginFault { plugin: self.identity.clone(), function, prompt: prompt.map(str::to_owned), cause }

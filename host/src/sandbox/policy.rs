@@ -90,6 +90,16 @@ impl StagingPolicy {
         matches!(self.code, Code::Native(_))
     }
 
+    /// Which plugin it is.
+    pub fn identity(&self) -> &Identity {
+        &self.pool.identity
+    }
+
+    /// Whether it runs outside of the sandbox.
+    pub fn is_native(&self) -> bool {
+        false
+    }
+
     /// The stage after `history`, or none to stop. What comes back has been checked.
     pub fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>, PluginFault> {
         let stage = match &self.code {
@@ -137,6 +147,14 @@ impl StagingPolicy {
         match &self.code {
             Code::Sandboxed(pool) => pool.usage(),
             Code::Native(code) => code.usage(),
+        }
+    }
+
+    /// Counts from zero.
+    pub fn forget_usage(&self) {
+        match &self.code {
+            Code::Sandboxed(pool) => pool.forget_usage(),
+            Code::Native(code) => code.forget_usage(),
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Usage {
     pub traps: u64,
     /// Fuel of the calls that did not trap.
     pub fuel: u64,
+    /// Fuel of the call that took most.
+    pub most_fuel: u64,
     /// Wall time in calls, nanoseconds, summed over threads.
     pub nanoseconds: u64,
     /// The largest linear memory of an instance, bytes.
@@ -43,6 +45,7 @@ struct Meter {
     calls: AtomicU64,
     traps: AtomicU64,
     fuel: AtomicU64,
+    most_fuel: AtomicU64,
     nanoseconds: AtomicU64,
     peak_memory: AtomicU64,
 }
@@ -113,10 +116,21 @@ impl<W: World> Pool<W> {
             usage.calls += read(&meter.calls);
             usage.traps += read(&meter.traps);
             usage.fuel += read(&meter.fuel);
+            usage.most_fuel = usage.most_fuel.max(read(&meter.most_fuel));
             usage.nanoseconds += read(&meter.nanoseconds);
             usage.peak_memory = usage.peak_memory.max(read(&meter.peak_memory));
         }
         usage
+    }
+
+    /// Counts from zero: what a plugin used to say who it is belongs to no work.
+    pub fn forget_usage(&self) {
+        for Place { meter, .. } in &self.places {
+            let Meter { calls, traps, fuel, most_fuel, nanoseconds, peak_memory } = meter;
+            for counter in [calls, traps, fuel, most_fuel, nanoseconds, peak_memory] {
+                counter.store(0, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Calls from the first free place, beginning with the thread's own. Where more threads call than there are places, an
@@ -182,7 +196,9 @@ impl Meter {
             None => _ = add(&self.traps, 1),
             Some(tank) => {
                 let left = instance.store.get_fuel().unwrap_or(tank);
-                add(&self.fuel, tank.saturating_sub(left));
+                let fuel = tank.saturating_sub(left);
+                add(&self.fuel, fuel);
+                self.most_fuel.fetch_max(fuel, Ordering::Relaxed);
             }
         }
         add(&self.nanoseconds, u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));

@@ -124,6 +124,16 @@ impl Scorer {
         matches!(self.code, Code::Native(_))
     }
 
+    /// Which plugin it is.
+    pub fn identity(&self) -> &Identity {
+        &self.pool.identity
+    }
+
+    /// Whether it runs outside of the sandbox.
+    pub fn is_native(&self) -> bool {
+        false
+    }
+
     /// One step for `sample`; `rounds` are the answers to all its earlier questions. What comes back has been checked.
     pub fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, PluginFault> {
         let pool = match &self.code {
@@ -155,6 +165,14 @@ impl Scorer {
         match &self.code {
             Code::Sandboxed(pool) => pool.usage(),
             Code::Native(code) => code.usage(),
+        }
+    }
+
+    /// Counts from zero.
+    pub fn forget_usage(&self) {
+        match &self.code {
+            Code::Sandboxed(pool) => pool.forget_usage(),
+            Code::Native(code) => code.forget_usage(),
         }
     }
 

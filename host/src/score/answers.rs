@@ -4,7 +4,7 @@
 //! question's JSON. Answers are appended in chunks: a killed run keeps what was answered.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,9 @@ pub trait Answerer {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Line {
-    key: String,
-    answer: Answer,
+pub(super) struct Line {
+    pub key: String,
+    pub answer: Answer,
 }
 
 /// The answers so far, and the way to new ones.
@@ -49,7 +49,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         make: &'m mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        let path = folder.join(format!("{}.jsonl", file_name(identity)));
+        let path = file_in(folder, identity);
         let (lines, file) = jsonl::Appender::<Line>::open(&path)?;
         Ok(Self {
             known: lines.into_iter().map(|l| (l.key, l.answer)).collect(),
@@ -66,7 +66,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         let mut new: Vec<(String, Question)> = Vec::new();
         let mut waiting: HashSet<String> = HashSet::new();
         for question in questions {
-            let key = sha256_hex(serde_json::to_string(question)?.as_bytes());
+            let key = key_of(question)?;
             // A file can be changed by anyone; an answer that does not fit its question is none.
             let known = self.known.get(&key).is_some_and(|answer| answer_fits(question, answer).is_ok());
             if !known && waiting.insert(key.clone()) {
@@ -121,6 +121,16 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         progress.finish(&format!("{total} questions answered by the model"));
         Ok(())
     }
+}
+
+/// Where the answers of `identity` are kept.
+pub fn file_in(folder: &Path, identity: &str) -> PathBuf {
+    folder.join(format!("{}.jsonl", file_name(identity)))
+}
+
+/// Under which an answer is kept.
+pub(super) fn key_of(question: &Question) -> Result<String> {
+    Ok(sha256_hex(serde_json::to_string(question)?.as_bytes()))
 }
 
 /// The identity where it is fit for a file name, else its digest.
