@@ -73,7 +73,7 @@ pub(super) enum Command {
 pub(super) enum PluginCommand {
     /// Compile plugin crates to components
     Build {
-        /// Folders of plugin crates
+        /// Folders of plugin crates, or WebAssembly files that another language's compiler made
         #[arg(required = true, value_name = "CRATE")]
         crates: Vec<PathBuf>,
         /// Where the .wasm files go

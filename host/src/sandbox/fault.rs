@@ -140,7 +140,7 @@ impl PluginFault {
             Cause::StackOverflow { .. } => "endless recursion in the plugin? If not, raise `limits.stack_kib`".to_owned(),
             Cause::OutputTooLarge { .. } => "raise `limits.output_mib`, or have the plugin return less".to_owned(),
             Cause::Panic { .. } => {
-                "this is a defect of the plugin; run this sample natively under `cargo test` to debug it, or leave such samples out with `on_fault = \"skip\"`".to_owned()
+                "this is a defect of the plugin; run this sample natively under `cargo test`, if it is in Rust, or leave such samples out with `on_fault = \"skip\"`".to_owned()
             }
             Cause::Trap(_) | Cause::Unreadable(_) | Cause::BadOutput(_) | Cause::NotDeclared(_) => own.to_owned(),
             Cause::NotGranted(kind) => format!("if it may, add \"{kind}\" to the scorer's `grant`"),
