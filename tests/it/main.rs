@@ -13,6 +13,7 @@ mod cli;
 mod data;
 mod docs;
 mod interrupted;
+mod languages;
 mod native;
 mod outside;
 mod pipeline;

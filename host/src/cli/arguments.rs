@@ -94,7 +94,7 @@ pub(super) enum PluginCommand {
     /// Needs a Rust compiler with the target wasm32-unknown-unknown. Where the one at hand lacks it, rustup adds it; where
     /// rustup cannot, Debian's compiler is unpacked into the cache, once. UDASA_WASM_FALLBACK=1 takes the last way at once.
     Build {
-        /// Folders of plugin crates
+        /// Folders of plugin crates, or WebAssembly files that another language's compiler made
         #[arg(default_value = ".", value_name = "CRATE")]
         crates: Vec<PathBuf>,
         /// Where the .wasm files go

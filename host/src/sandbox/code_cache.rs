@@ -16,8 +16,10 @@ use crc32fast::Hasher as Crc;
 use wasmtime::{Engine, component::Component};
 
 const MAGIC: &[u8; 16] = b"udasa compiled 2";
-/// More files than this, and the oldest go: an author who rebuilds all day must not fill the disk.
+/// More files than this, or more bytes, and the oldest go: an author who rebuilds all day must not fill the disk, and a
+/// plugin with an interpreter in it is 40 MB of code, new at every build.
 const MOST_FILES: usize = 256;
+const MOST_BYTES: u64 = 1 << 30;
 /// What stands behind the code: the magic, then the CRC-32 of the code, little-endian.
 const TRAILER: usize = MAGIC.len() + 4;
 
@@ -114,13 +116,25 @@ fn prune(directory: &Path) -> std::io::Result<()> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
-        files.push((entry.metadata()?.modified()?, entry.path()));
+        let about = entry.metadata()?;
+        files.push((about.modified()?, entry.path(), about.len()));
     }
     files.sort();
-    for (_, path) in files.iter().rev().skip(MOST_FILES) {
+    let sizes: Vec<u64> = files.iter().rev().map(|(_, _, bytes)| *bytes).collect();
+    for (_, path, _) in files.iter().rev().skip(kept(&sizes)) {
         std::fs::remove_file(path)?;
     }
     Ok(())
+}
+
+/// How many of the newest files stay, given their sizes: always the one just written.
+fn kept(sizes: &[u64]) -> usize {
+    let mut bytes = 0_u64;
+    let fits = |size: &&u64| {
+        bytes = bytes.saturating_add(**size);
+        bytes <= MOST_BYTES
+    };
+    sizes.iter().take(MOST_FILES).take_while(fits).count().max(1)
 }
 
 fn create_private(directory: &Path) -> std::io::Result<()> {
@@ -136,6 +150,14 @@ mod tests {
     use super::*;
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn the_newest_files_stay_up_to_a_number_and_a_size() {
+        assert_eq!(kept(&[0; MOST_FILES + 5]), MOST_FILES);
+        assert_eq!(kept(&[MOST_BYTES / 2; 3]), 2);
+        assert_eq!(kept(&[MOST_BYTES + 1, 1]), 1);
+        assert_eq!(kept(&[1]), 1);
+    }
 
     #[test]
     fn an_altered_or_torn_file_is_made_anew() {

@@ -78,10 +78,12 @@ impl Refusal {
     fn hint(&self) -> &'static str {
         match self {
             Self::NotWasm => "remove it from the plugin directory, or build it anew with `udasa plugin build`",
-            Self::CoreModule => "cargo alone makes core modules; run `udasa plugin build` on its crate",
+            Self::CoreModule => {
+                "cargo alone makes core modules; run `udasa plugin build` on its crate, or on this file"
+            }
             Self::Damaged(_) => "copy or build it anew: `udasa plugin build`",
             Self::ForeignImport(_) => {
-                "build it for wasm32-unknown-unknown with `udasa plugin build`; the wasi targets import the system"
+                "build it for wasm32-unknown-unknown with `udasa plugin build`; the wasi targets import the system. For other languages see docs/other-languages.md"
             }
             Self::TooNew(_) => "use a newer udasa, or build the plugin with an older udasa-plugin-sdk",
             Self::TooOld(_) => "build the plugin anew with the current udasa-plugin-sdk",

@@ -157,7 +157,7 @@ impl PluginFault {
             Cause::StackOverflow { .. } => format!("endless recursion in the plugin? If not, {}", raise("stack_kib", "")),
             Cause::OutputTooLarge { .. } => raise("output_mib", ", or have the plugin return less"),
             Cause::Panic { .. } if self.function == "score" => {
-                "this is a defect of the plugin; run this sample natively under `cargo test` to debug it, or leave such samples out with `on_fault = \"skip\"`".to_owned()
+                "this is a defect of the plugin; run this sample natively under `cargo test`, if it is in Rust, or leave such samples out with `on_fault = \"skip\"`".to_owned()
             }
             Cause::Panic { .. } | Cause::Trap(_) | Cause::Unreadable(_) | Cause::BadOutput(_) | Cause::NotDeclared(_) => {
                 format!("this is a defect of the plugin; {instead}")
