@@ -90,16 +90,6 @@ impl StagingPolicy {
         matches!(self.code, Code::Native(_))
     }
 
-    /// Which plugin it is.
-    pub fn identity(&self) -> &Identity {
-        &self.pool.identity
-    }
-
-    /// Whether it runs outside of the sandbox.
-    pub fn is_native(&self) -> bool {
-        false
-    }
-
     /// The stage after `history`, or none to stop. What comes back has been checked.
     pub fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>, PluginFault> {
         let stage = match &self.code {

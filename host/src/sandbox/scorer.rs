@@ -124,16 +124,6 @@ impl Scorer {
         matches!(self.code, Code::Native(_))
     }
 
-    /// Which plugin it is.
-    pub fn identity(&self) -> &Identity {
-        &self.pool.identity
-    }
-
-    /// Whether it runs outside of the sandbox.
-    pub fn is_native(&self) -> bool {
-        false
-    }
-
     /// One step for `sample`; `rounds` are the answers to all its earlier questions. What comes back has been checked.
     pub fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, PluginFault> {
         let pool = match &self.code {
