@@ -183,8 +183,8 @@ mod tests {
 
     #[test]
     fn names_that_are_none_get_the_reason_and_a_near_one() {
-        let refusal = |name| check_name(name).expect_err("refused");
-        let hint = |name| refusal(name).hint.expect("a cure");
+        let refusal = |name: &str| check_name(name).expect_err("refused");
+        let hint = |name: &str| refusal(name).hint.expect("a cure");
         assert!(check_name("short-answers-2").is_ok());
         assert_eq!(refusal("My Plugin").message, "`My Plugin` cannot be a plugin's name: it holds `M`");
         assert!(hint("My_Plugin 2").ends_with("`my-plugin-2` would do"));
