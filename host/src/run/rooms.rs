@@ -119,8 +119,14 @@ pub fn stage(ctx: &mut Context) -> Result<String> {
     for drop in jsonl::read::<Drop>(&ctx.folder.file("drops.jsonl"))? {
         *drops.entry(drop.reason).or_default() += 1;
     }
-    let (_, summary) =
-        stage_room::room(&SandboxedPolicy(policy), ctx.cfg.seed, &pairs, &drops, &ctx.folder.file("stages.jsonl"))?;
+    let (_, summary) = stage_room::room(
+        &SandboxedPolicy(policy),
+        ctx.cfg.seed,
+        &pairs,
+        &drops,
+        &ctx.cfg.train,
+        &ctx.folder.file("stages.jsonl"),
+    )?;
     let stages: Vec<String> = summary.stages.iter().map(|stage| format!("{} {}", stage.name, stage.pairs)).collect();
     Ok(stages.join(", "))
 }
