@@ -67,8 +67,8 @@ impl Schema {
                 if let Some(near) = value.as_str().and_then(|text| nearest(text, &choices)) {
                     problem = problem.hint(format!("did you mean \"{near}\"?"));
                 } else if let Some(list) = list {
-                    problem =
-                        problem.hint(format!("or a list of sections of {}", self.keys(&list["items"]).join(", ")));
+                    problem = problem
+                        .hint(format!("or a list of sections with the keys {}", self.keys(&list["items"]).join(", ")));
                 }
                 out.push(problem);
             }
@@ -339,7 +339,9 @@ mod tests {
         assert!(one("[[train.loss]]\nname = \"dop\"").ends_with("| did you mean \"dpo\"?"));
         assert!(one("[[train.loss]]\nname = \"dpo\"\nwieght = 1").ends_with("| did you mean `weight`?"));
         assert_eq!(one("[train]\nloss = []"), "train.loss has 0 values: must have at least 1");
-        assert!(one("[train]\nloss = { dpo = 1 }").ends_with("| or a list of sections of name, weight, beta"));
+        assert!(
+            one("[train]\nloss = { dpo = 1 }").ends_with("| or a list of sections with the keys beta, name, weight")
+        );
         assert!(one("[train]\nloss = [\"dpo\"]").starts_with("train.loss.0 = \"dpo\": must be a section of keys"));
     }
 
