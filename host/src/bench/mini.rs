@@ -10,7 +10,7 @@ use crate::data::{self, jsonl};
 use crate::model::Model;
 use crate::records::{Overrides, Pair, Prompt, PromptText, Question, Sample};
 use crate::score::{Answerer, AskModel};
-use crate::train::StageSettings;
+use crate::train::{ReferenceLogps, StageSettings};
 use crate::{generate, mini_world, sft, train};
 
 const STEPS: usize = 400;
@@ -124,12 +124,13 @@ fn preference(model: &Model, samples: &[Sample]) -> Result<usize> {
     let config = Train { beta: 0.3, nll_weight: 1.0, learning_rate: Some(6e-4), epochs: 3, ..Train::default() };
     let settings = StageSettings::new(&config, &Overrides::default())?;
     for (stage, first_step) in pairs.chunks(pairs.len().div_ceil(3)).zip(0..) {
-        let reference = train::log_probabilities(model, stage, true)?;
+        let reference =
+            ReferenceLogps { pairs: train::log_probabilities(model, stage, true)?, ..ReferenceLogps::default() };
         train::train_stage(
             model,
             "bench",
             stage,
-            &reference,
+            Some(&reference),
             true,
             &config,
             &settings,
