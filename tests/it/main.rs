@@ -12,6 +12,7 @@ mod cli;
 mod data;
 mod docs;
 mod interrupted;
+mod model;
 mod outside;
 mod pipeline;
 mod python;

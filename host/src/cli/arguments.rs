@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::model::ModelCommand;
 use crate::run::{Options, Room};
 
 /// Aligns a language model with itself, by uncertainty, without human labels
@@ -46,6 +47,9 @@ pub(super) enum Command {
     /// Build and look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at a model folder, and at what it computes
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Measure one part of the program
     #[command(hide = true)]
     Bench {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod failure;
+mod model;
 
 use std::io::Write;
 
@@ -44,6 +45,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Report(room) => run::report(&room.until(Room::Report)),
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
+        Command::Model(command) => print(&model::execute(command)?),
         Command::Bench { name, json } => print(&bench::run(&name, json)?),
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {
