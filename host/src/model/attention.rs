@@ -125,3 +125,36 @@ impl Turns {
         x * &self.cos + turned * &self.sin
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::Scaling;
+    use super::*;
+
+    fn rope(size: i64, factor: f64) -> Rope {
+        Rope { theta: 10_000.0, size, scaling: Scaling::None, factor }
+    }
+
+    fn turned(rope: &Rope, x: &Tensor) -> Tensor {
+        let positions = Tensor::from_slice(&[0_i64, 1, 5]).view([1, 3]);
+        Turns::new(rope, 8, Device::Cpu, Kind::Float).at(&positions).turn(x)
+    }
+
+    #[test]
+    fn a_head_that_turns_in_part_keeps_its_other_numbers() {
+        let x = Tensor::arange(3 * 2 * 8, (Kind::Float, Device::Cpu)).view([1, 3, 2, 8]);
+        let part = turned(&rope(6, 1.0), &x);
+        assert_eq!(part.narrow(3, 0, 6), turned(&rope(6, 1.0), &x.narrow(3, 0, 6)));
+        assert_eq!(part.narrow(3, 6, 2), x.narrow(3, 6, 2));
+        assert_ne!(part.narrow(1, 2, 1), x.narrow(1, 2, 1));
+    }
+
+    #[test]
+    fn the_first_position_turns_by_nothing_and_a_factor_stretches_all() {
+        let x = Tensor::arange(3 * 2 * 8, (Kind::Float, Device::Cpu)).view([1, 3, 2, 8]);
+        let plain = turned(&rope(8, 1.0), &x);
+        assert_eq!(plain.narrow(1, 0, 1), x.narrow(1, 0, 1));
+        let stretched = turned(&rope(8, 2.0), &x);
+        assert!((stretched - plain * 2.0).abs().max().double_value(&[]) < 1e-5);
+    }
+}
