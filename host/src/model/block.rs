@@ -57,11 +57,10 @@ impl Block {
         let (h, g, d) = (spec.heads, spec.kv_heads, spec.head_size);
         let y = normed(self.before_attention.as_ref(), x);
         let parts: Vec<Tensor> = self.qkv.iter().map(|linear| linear.forward(&y, adapter)).collect();
-        let [mut q, mut k, v] = match &parts[..] {
-            [q, k, v] => [q, k, v].map(Tensor::shallow_clone),
-            [all] => [(0, h), (h, g), (h + g, g)].map(|(from, heads)| all.narrow(-1, from * d, heads * d)),
-            _ => unreachable!("a family names one or three projections"),
-        };
+        let [mut q, mut k, v] = <[Tensor; 3]>::try_from(parts).unwrap_or_else(|parts| {
+            let all = parts.first().expect("a family names one or three projections");
+            [(0, h), (h, g), (h + g, g)].map(|(from, heads)| all.narrow(-1, from * d, heads * d))
+        });
         let norms = self.head_norms.as_ref();
         if let (HeadNorm::Whole, Some([of_q, of_k])) = (spec.family.head_norm, norms) {
             (q, k) = (of_q.forward(&q), of_k.forward(&k));

@@ -17,13 +17,17 @@ fn families() -> Option<(PathBuf, impl Iterator<Item = (&'static str, Model)>)> 
 }
 
 fn model(oracles: &Path, name: &str) -> Model {
+    model_in(oracles, name, Kind::Float)
+}
+
+fn model_in(oracles: &Path, name: &str, kind: Kind) -> Model {
     let dir = oracles.join("archs").join(name);
     let spec = Spec::read(&dir).expect("a supported config");
-    let mut weights = Weights::open(&dir, Device::Cpu, Kind::Float).expect("weights");
+    let mut weights = Weights::open(&dir, Device::Cpu, kind).expect("weights");
     let decoder = Decoder::load(spec, &mut weights, Device::Cpu).expect("a whole model");
     let text = Text::load(&oracles.join("chat/tokenizer")).expect("a tokenizer");
     let config = json(&dir.join("config.json"));
-    Model { decoder, text, eos: vec![2], device: Device::Cpu, kind: Kind::Float, config }
+    Model { decoder, text, eos: vec![2], device: Device::Cpu, kind, config }
 }
 
 /// Ids from 17 on, the same for the same seed; longer than the windows of 8.
@@ -128,6 +132,31 @@ fn one_step_moves_every_parameter_and_makes_the_text_likelier() {
         }
         let after = model.log_probabilities(&group, true, |_| {}).expect("scores");
         assert!(after[0] > first[0] + 0.1, "{name}: {} {}", first[0], after[0]);
+    }
+}
+
+/// Eight bits of every number are kept: the tiny models' logits of up to 5 move by some hundredths.
+#[test]
+fn in_bf16_every_family_stays_near_its_numbers_in_f32_and_trains() {
+    let Some((archs, models)) = families() else { return };
+    let oracles = archs.parent().expect("it lies in the oracles");
+    let sampling = Sampling { temperature: 0.8, top_k: 0, top_p: 1.0, max_tokens: 6 };
+    for (name, exact) in models {
+        let model = model_in(oracles, name, Kind::BFloat16);
+        let request = Request { prompt: ids(18, 3), seeds: vec![[1; 32], [2; 32]] };
+        for response in &model.sample(&[request], &sampling).expect("samples")[0] {
+            let whole = [ids(18, 3), response.ids.clone()].concat();
+            let of_f32 = plain(&exact, &whole, 18);
+            let distance: f32 = of_f32.iter().zip(&response.logprobs).map(|(a, b)| (a - b).abs()).sum();
+            assert!(distance / (of_f32.len() as f32) < 0.1, "{name}: {of_f32:?} {:?}", response.logprobs);
+        }
+        let group = vec![tree::Sequence { ids: ids(24, 7), from: 1 }];
+        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0);
+        let first = trainer.accumulate(&model, &[group.clone()], |logps| vec![-1.0; logps.len()]).expect("gradients");
+        trainer.step(1e-3, 1.0).expect("a step");
+        trainer.finish();
+        let after = model.log_probabilities(&group, true, |_| {}).expect("scores");
+        assert!(after[0] > first[0], "{name}: {} {}", first[0], after[0]);
     }
 }
 
