@@ -14,6 +14,7 @@ mod data;
 mod docs;
 mod interrupted;
 mod languages;
+mod model;
 mod native;
 mod outside;
 mod pipeline;

@@ -27,7 +27,7 @@ pub fn rows() -> Result<Vec<Row>> {
 fn rows_in(dir: &std::path::Path) -> Result<Vec<Row>> {
     let (world, out) = (dir.join("world"), dir.join("model"));
     mini_world::write(&world, SEED, STEPS * 16, 512)?;
-    let section = ModelSection { path: None, device: DeviceChoice::Cpu, dtype: Dtype::F32, threads: 1 };
+    let section = ModelSection { device: DeviceChoice::Cpu, ..ModelSection::default() };
     let texts = data::read_texts(&[world.join("corpus.jsonl")], Default::default(), None)?;
     let trained = sft::room(&recipe(), &section, &texts, &world, &out, SEED)?;
     let model = Model::load(&out, &section)?;

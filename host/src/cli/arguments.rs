@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::model::ModelCommand;
 use crate::run::{Options, Room};
 use crate::sandbox::PluginKind;
 
@@ -47,6 +48,9 @@ pub(super) enum Command {
     /// Write, build, check, call and look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at a model folder, and at what it computes
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Measure one part of the program
     #[command(hide = true)]
     Bench {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod failure;
+mod model;
 
 use std::io::Write;
 
@@ -50,6 +51,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Report(room) => run::report(&room.until(Room::Report)),
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
+        Command::Model(command) => print(&model::execute(command)?),
         Command::Bench { name, json, peers } => print(&bench::run(&name, &bench::Options { json, peers })?),
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {

@@ -190,11 +190,21 @@ pub struct ModelSection {
     /// CPU threads of libtorch; 0 leaves it to libtorch. More than one can change the last bits of sums.
     #[schemars(range(max = 1024))]
     pub threads: usize,
+    /// Read the text of special tokens (such as `<|im_end|>`) inside a message as those tokens, as transformers does. Otherwise it is
+    /// ordinary text: only the chat template writes special tokens.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub special_tokens_in_messages: bool,
 }
 
 impl Default for ModelSection {
     fn default() -> Self {
-        Self { path: None, device: DeviceChoice::Auto, dtype: Dtype::F32, threads: 1 }
+        Self {
+            path: None,
+            device: DeviceChoice::Auto,
+            dtype: Dtype::F32,
+            threads: 1,
+            special_tokens_in_messages: false,
+        }
     }
 }
 
