@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::Row;
-use crate::config::{DeviceChoice, Dtype, Generate, ModelSection, NewModel, Sft, Train};
+use crate::config::{DeviceChoice, Generate, ModelSection, NewModel, Sft, Train};
 use crate::data::{self, jsonl};
 use crate::model::Model;
 use crate::records::{Overrides, Pair, Prompt, PromptText, Question, Sample};
