@@ -23,6 +23,7 @@ mod rerun;
 mod reviews;
 mod sandbox;
 mod smoke;
+mod tutorial;
 mod usage;
 mod wasm_target;
 mod watch;
