@@ -411,6 +411,10 @@ pub struct Scorer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
+    /// Run the shared library `PLUGIN.so` of the plugin directory instead of the component: without a sandbox and without
+    /// limits, so `sha256` must pin it.
+    #[serde(default)]
+    pub native: bool,
 }
 
 /// What a fault does.
@@ -528,6 +532,10 @@ pub struct StageSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
+    /// Run the shared library `POLICY.so` of the plugin directory instead of the component: without a sandbox and without
+    /// limits, so `sha256` must pin it.
+    #[serde(default)]
+    pub native: bool,
 }
 
 /// Preference training.
