@@ -32,7 +32,6 @@ pub fn list(directory: &Path, form: As) -> anyhow::Result<()> {
         }
         As::Markdown => markdown::page(directory.list()),
     })
-    }
 }
 
 /// Prints one plugin to stdout: also its imports, the limits it runs under, and its settings.
