@@ -485,6 +485,15 @@ pub struct StepMetrics {
     /// … of the rejected.
     #[serde(rename = "logps/rejected")]
     pub logps_rejected: f64,
+    /// Negative log-likelihood of the chosen, per token, where the loss has an NLL term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nll_loss: Option<f64>,
+    /// KTO's estimate of KL(policy ‖ reference), nats a response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
+    /// Tokens so far, over all stages: the prompt with each response.
+    #[serde(default)]
+    pub num_tokens: u64,
     /// Trained tokens per second of wall time (left out of digests).
     pub tokens_per_second: f64,
 }

@@ -139,7 +139,7 @@ fn several_problems_come_at_once_with_path_value_and_range() {
             "has 5 problems",
             "line 5: world.documents = 0: must be between 1 and 10000000",
             "line 15: sft.model.heads = 3: must divide sft.model.hidden = 8",
-            "--set train.loss=\"dop\": train.loss = \"dop\": must be \"dpo\", \"ipo\" or \"hinge\"",
+            "--set train.loss=\"dop\": train.loss = \"dop\": must be \"dpo\", \"cdpo\", \"robust\", ",
             "data and [world] are both there",
             "no.jsonl does not exist",
         ],

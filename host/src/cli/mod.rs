@@ -4,6 +4,7 @@
 
 mod arguments;
 mod failure;
+mod model;
 
 use std::io::Write;
 
@@ -50,7 +51,8 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Report(room) => run::report(&room.until(Room::Report)),
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
-        Command::Bench { name, json } => print(&bench::run(&name, json)?),
+        Command::Model(command) => print(&model::execute(command)?),
+        Command::Bench { name, json, peers } => print(&bench::run(&name, &bench::Options { json, peers })?),
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {
             let world = World::default();
@@ -61,7 +63,17 @@ pub fn execute(arguments: Arguments) -> Result<()> {
 
 fn execute_plugin(command: PluginCommand) -> Result<()> {
     match command {
-        PluginCommand::Build { crates, out } => plugin::build(&crates, &out).map(drop),
+        PluginCommand::New { name, kind, path, sdk } => {
+            plugin::new(&name, kind.into(), path.as_deref(), sdk.as_deref())
+        }
+        PluginCommand::Check { path, settings, sample, json } => {
+            plugin::check(&path, settings.as_deref(), sample.as_deref(), json)
+        }
+        PluginCommand::Call { file, function, input, settings } => {
+            plugin::call(&file, &function, input.as_deref(), settings.as_deref())
+        }
+        PluginCommand::Build { crates, out, native: true } => plugin::build_native(&crates, &out),
+        PluginCommand::Build { crates, out, native: false } => plugin::build(&crates, &out).map(drop),
         PluginCommand::List { plugins, json, markdown } => {
             let Some(plugins) = plugin_directory(plugins) else {
                 return Err(UserError::new("there is no plugin directory")

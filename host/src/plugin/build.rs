@@ -1,15 +1,12 @@
-//! `udasa plugin build PATH... --out DIR`: crates in, checked plugins out.
+//! `udasa plugin build [PATH...] [--out DIR]`: crates, and what other compilers made, in; checked plugins out.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-
-use anyhow::Context;
 
 use crate::error::UserError;
 use crate::sandbox::{self, PluginFile, PluginKind};
 
 use super::cargo::{self, Mode, Module};
-use super::size;
+use super::{print, size};
 
 /// A plugin that was built and checked.
 #[derive(Debug, Clone)]
@@ -26,21 +23,17 @@ pub struct Built {
     pub sha256: String,
 }
 
-/// Builds the crates in `paths` and puts each as `<name>.wasm` into `out`. Prints name, kind, size and digest to stdout.
+/// Builds the crates in `paths` and puts each as `<name>.wasm` into `out`; a `*.wasm` among them is what another compiler
+/// made. Prints name, kind, size and digest to stdout.
 pub fn build(paths: &[PathBuf], out: &Path) -> anyhow::Result<()> {
     let built = make(paths, out, Mode::Full)?;
     let width = built.iter().map(|b| b.name.len()).max().unwrap_or(0);
-    let mut stdout = std::io::stdout().lock();
-    for plugin in &built {
-        writeln!(
-            stdout,
-            "{:width$}  {:14}  {:>10}  sha256 {}",
-            plugin.name,
-            plugin.kind.name(),
-            size(plugin.bytes),
-            plugin.sha256
-        )?;
-    }
+    let line = |plugin: &Built| {
+        let (kind, size) = (plugin.kind.name(), size(plugin.bytes));
+        format!("{:width$}  {kind:14}  {size:>10}  sha256 {}\n", plugin.name, plugin.sha256)
+    };
+    print(&built.iter().map(line).collect::<String>())?;
+    eprintln!("written to {}", out.display());
     Ok(())
 }
 
@@ -66,8 +59,12 @@ fn make(paths: &[PathBuf], out: &Path, mode: Mode) -> anyhow::Result<Vec<Built>>
     })?;
     let mut built: Vec<Built> = Vec::new();
     let mut refused = Vec::new();
-    for workspace in cargo::workspaces(paths)? {
-        for module in workspace.build(mode)? {
+    let (made_elsewhere, crates): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().cloned().partition(|path| path.extension().is_some_and(|ending| ending == "wasm"));
+    let made_elsewhere = made_elsewhere.into_iter().map(|file| Module { crate_dir: file.clone(), file }).collect();
+    let compiled = cargo::workspaces(&crates)?.into_iter().map(|workspace| workspace.build(mode));
+    for modules in std::iter::once(Ok(made_elsewhere)).chain(compiled) {
+        for module in modules? {
             let plugin = match encode(&module) {
                 Ok(plugin) => plugin,
                 // The other crates' plugins are built all the same.
@@ -104,23 +101,30 @@ fn make(paths: &[PathBuf], out: &Path, mode: Mode) -> anyhow::Result<Vec<Built>>
 
 /// The module as a component, checked as the host would check a stranger's.
 fn encode(module: &Module) -> anyhow::Result<PluginFile> {
-    let core = std::fs::read(&module.file).with_context(|| format!("reading {}", module.file.display()))?;
-    let component = wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(&core)
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|e| {
-            UserError::new(format!("the crate {} does not make a component: {e:#}", module.crate_dir.display()))
-                .hint("a plugin uses no system library; does a dependency of it expect a system or JavaScript?")
-        })?;
+    let code = std::fs::read(&module.file).map_err(|e| {
+        UserError::new(format!("cannot read {}: {e}", module.file.display())).hint("check that the compiler made it")
+    })?;
+    // Some languages' tools make components themselves.
+    let component = if wasmparser::Parser::is_component(&code) { code } else { component_of(&code, module)? };
     sandbox::inspect_bytes(&module.crate_dir, component).map_err(|error| match error.downcast::<UserError>() {
         Ok(refusal) => UserError {
             message: format!("what was built is not a plugin: {}", refusal.message),
-            hint: Some("does the crate call the SDK's export macro? See docs/write-a-plugin.md".to_owned()),
+            hint: Some("does the crate call the SDK's export macro? See docs/write-a-plugin.md; for other languages docs/other-languages.md".to_owned()),
         }
         .into(),
         Err(ours) => ours,
     })
+}
+
+fn component_of(core: &[u8], module: &Module) -> Result<Vec<u8>, UserError> {
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(core)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|e| {
+            UserError::new(format!("{} does not make a component: {e:#}", module.crate_dir.display()))
+                .hint("a plugin uses no system library; does a dependency of it expect a system or JavaScript?")
+        })
 }
 
 /// A host that reads the directory meanwhile sees the old file or the new one, never half.

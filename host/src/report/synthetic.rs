@@ -299,6 +299,9 @@ fn metrics(draw: &mut Draw) -> Vec<StepMetrics> {
                 rewards_margins: margin,
                 logps_chosen: chosen + draw.normal() * 0.3,
                 logps_rejected: chosen - 4.0 - 3.0 * margin,
+                nll_loss: None,
+                kl: None,
+                num_tokens: 900 * (all.len() as u64 + 1),
                 tokens_per_second: 9300.0 + 300.0 * draw.normal(),
             });
         }

@@ -97,6 +97,8 @@ pub fn train(ctx: &mut Context) -> Result<String> {
     let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
     let initial = ctx.initial()?;
     let seed = ctx.cfg.seed;
+    // The plan may have been kept from before `train` changed. What it asks of the losses is checked before the first stage, not at the last.
+    stage::plan(&SandboxedPolicy(policy), seed, &pairs, &ctx.cfg.train)?;
     let mut account = ctx.plugins.policy_account(ctx, Room::Train);
     // Planning was another room's; where both run in one process, its calls are not counted twice.
     policy.forget_usage();

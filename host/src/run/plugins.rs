@@ -64,7 +64,7 @@ impl Plugins {
         // What was asked of them so far is no part of any room.
         plugins.scorers.iter().for_each(Scorer::forget_usage);
         plugins.policy.iter().for_each(StagingPolicy::forget_usage);
-        plugins.lines = lines(cfg, &directory, plugins.policy.is_some());
+        plugins.lines = lines(cfg, &plugins);
         Ok(plugins)
     }
 
@@ -176,26 +176,31 @@ fn together(mut errors: Vec<UserError>) -> Option<UserError> {
     Some(UserError::new(message).hint("`udasa plugin list --plugins DIR` shows what there is"))
 }
 
-fn lines(cfg: &Config, directory: &PluginDirectory, staged: bool) -> Vec<String> {
-    let scorers = cfg.scorer.iter().map(|s| (&s.plugin, s.name.as_deref()));
-    let policy = cfg.stage.iter().filter(|_| staged).map(|s| (&s.policy, None));
-    scorers
-        .chain(policy)
-        .filter_map(|(plugin, name)| {
-            let file = directory.list().iter().find(|f| f.description.name == *plugin)?;
-            let used_as = match name {
-                Some(name) if name != plugin => format!(" as {name}"),
-                _ => String::new(),
-            };
-            Some(format!(
-                "{plugin} {}{used_as}  {}  contract {}  sha256 {}",
-                file.description.version,
-                file.kind.name(),
-                file.contract_version,
-                &file.sha256[..12]
-            ))
-        })
-        .collect()
+fn lines(cfg: &Config, plugins: &Plugins) -> Vec<String> {
+    let scorers = plugins.scorers.iter().zip(&cfg.scorer).map(|(scorer, section)| {
+        line(plugins, scorer.identity(), section.name.as_deref(), PluginKind::Scorer, scorer.is_native())
+    });
+    let policy = plugins
+        .policy
+        .iter()
+        .map(|policy| line(plugins, policy.identity(), None, PluginKind::StagingPolicy, policy.is_native()));
+    scorers.chain(policy).collect()
+}
+
+fn line(plugins: &Plugins, plugin: &Identity, name: Option<&str>, kind: PluginKind, native: bool) -> String {
+    let used_as = match name {
+        Some(name) if name != plugin.name => format!(" as {name}"),
+        _ => String::new(),
+    };
+    format!(
+        "{} {}{used_as}  {}  contract {}  sha256 {}{}",
+        plugin.name,
+        plugin.version.as_deref().unwrap_or_default(),
+        kind.name(),
+        plugins.contract(&plugin.sha256),
+        &plugin.sha256[..12],
+        if native { "  native: no sandbox, no limits" } else { "" }
+    )
 }
 
 /// A sandboxed scorer, as the score room wants it.

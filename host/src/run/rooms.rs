@@ -112,8 +112,14 @@ pub fn stage(ctx: &mut Context) -> Result<String> {
     for drop in jsonl::read::<Drop>(&ctx.folder.file("drops.jsonl"))? {
         *drops.entry(drop.reason).or_default() += 1;
     }
-    let planned =
-        stage_room::room(&SandboxedPolicy(policy), ctx.cfg.seed, &pairs, &drops, &ctx.folder.file("stages.jsonl"));
+    let planned = stage_room::room(
+        &SandboxedPolicy(policy),
+        ctx.cfg.seed,
+        &pairs,
+        &drops,
+        &ctx.cfg.train,
+        &ctx.folder.file("stages.jsonl"),
+    );
     say_log(Room::Stage, policy.name(), policy.log());
     ctx.plugins.policy_account(ctx, Room::Stage).record(&ctx.plugins, u64::from(planned.is_err()))?;
     let (_, summary) = planned?;

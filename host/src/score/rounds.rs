@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
 use super::ScorerSummary;
@@ -188,7 +188,8 @@ fn one_scorer(
             return Ok(done);
         }
         progress.finish(&format!("{name} asks {} questions", questions.len()));
-        let (answers, asked_model) = cache.answer(&questions)?;
+        let (answers, asked_model) =
+            cache.answer(&questions).with_context(|| format!("answering the questions of scorer `{name}`"))?;
         summary.questions += questions.len();
         summary.asked_model += asked_model;
         account(used, summary, faults, ledger)?;
