@@ -130,7 +130,7 @@ fn has(lines: &[String], needle: &str) {
 const RESPONSES: &str = concat!(
     r#"{"id":"sea","prompt":"Where does the river end ?","responses":["a","abcd"]}"#,
     "\n",
-    r#"{"id":"bird","prompt":"Who sings ?","responses":["ab","abcdef"]}"#,
+    r#"{"id":"bird","prompt":"Who sings ?","responses":["b","abcdef"]}"#,
     "\n",
 );
 
@@ -157,8 +157,8 @@ fn an_edit_of_source_settings_or_samples_shows_what_changed_and_nothing_broken_e
 
     let first = watching.pass();
     has(&first, "watching long, try.toml, plugins/*.wasm; Ctrl-C ends");
-    // Lengths 1, 4, 2 and 6 in tenths.
-    has(&first, "  long   mean 0.325  4 responses");
+    // Lengths 1, 4, 1 and 6 in tenths.
+    has(&first, "  long   mean 0.300  4 responses");
     has(&first, "  pairs  2");
     has(&watching.until(|line| line.contains("in full")), "in full: plugins/long.wasm  sha256 ");
 
@@ -166,7 +166,7 @@ fn an_edit_of_source_settings_or_samples_shows_what_changed_and_nothing_broken_e
     write(folder, "try.toml", config(20));
     let settings = watching.pass();
     has(&settings, "try.toml changed");
-    has(&settings, "mean 0.325 → 0.163  4 of 4 responses changed");
+    has(&settings, "mean 0.300 → 0.150  4 of 4 responses changed");
     has(&settings, "0.600 → 0.300  \"abcdef\" to \"Who sings ?\" (bird, response 1)");
     assert!(!settings.iter().any(|line| line.contains("built in")), "{settings:#?}");
 
@@ -174,7 +174,7 @@ fn an_edit_of_source_settings_or_samples_shows_what_changed_and_nothing_broken_e
     edit("n * WORTH / settings.of", "1.0 - n * WORTH / settings.of");
     let turned = watching.pass();
     has(&turned, "long/src/lib.rs changed");
-    has(&turned, "mean 0.163 → 0.838");
+    has(&turned, "mean 0.150 → 0.850");
     has(&turned, "  pairs  2 → 2: 2 flipped, 0 new, 0 gone");
     has(&turned, "built in");
     has(&turned, "after the save");
@@ -183,14 +183,14 @@ fn an_edit_of_source_settings_or_samples_shows_what_changed_and_nothing_broken_e
     edit("\"characters\", n)", "\"characters\", n + 1.0)");
     let note = watching.pass();
     has(&note, "0 of 4 responses changed, 4 in notes only");
-    has(&note, "characters 4.000 → 5.000");
+    has(&note, "characters 1.000 → 2.000");
 
     // What does not compile is said, and the next save is tried.
     edit("let n = ", "let n == ");
     let broken = watching.pass();
     has(&broken, "not built");
     edit("let n == ", "let n = ");
-    has(&watching.pass(), "0 of 4 responses changed");
+    has(&watching.pass(), "mean 0.850 → 0.850");
     let errors: Vec<String> = watching.errors.try_iter().collect();
     assert!(errors.iter().any(|line| line.starts_with("error: cargo could not build `long`")), "{errors:#?}");
 
@@ -209,7 +209,7 @@ fn an_edit_of_source_settings_or_samples_shows_what_changed_and_nothing_broken_e
     write(folder, "try.toml", config(20).replace("of =", "off ="));
     has(&watching.pass(), "not scored");
     write(folder, "try.toml", config(20));
-    has(&watching.pass(), "4 responses, kept");
+    has(&watching.pass(), "mean 0.850 → 0.850");
 
     // Other samples.
     write(folder, "made.jsonl", RESPONSES.replace("abcdef", "abcdefgh"));

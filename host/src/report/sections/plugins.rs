@@ -30,8 +30,8 @@ pub fn plugins(files: &RunFiles) -> Found<Plugins> {
         "time",
         "a call",
         "fuel a call",
-        "at most",
-        "memory at most",
+        "most in a call",
+        "most memory",
         "traps",
         "faults",
         "questions",
@@ -84,7 +84,7 @@ fn row(room: &str, entry: &PluginUsage, limits: Option<&Limits>) -> Vec<String> 
         visible(&entry.name),
         room.to_owned(),
         whole(it.calls),
-        duration(it.seconds),
+        short(it.seconds),
         short(it.seconds / calls),
         fuel,
         most,
@@ -185,8 +185,16 @@ mod tests {
     fn a_row_tells_means_peaks_and_shares_of_the_limits() {
         let limits = Limits { fuel: Some(10_000_000_000), memory_mib: Some(256), seconds: Some(10) };
         let row = row("score", &entry(false), Some(&limits));
-        let cells =
-            ["s", "score", "2", "4 ms", "2.0 ms", "30.0\u{a0}k", "300\u{a0}M (3\u{a0}%)", "2.00 MiB (under 1\u{a0}%)"];
+        let cells = [
+            "s",
+            "score",
+            "2",
+            "4.0 ms",
+            "2.0 ms",
+            "30.0\u{a0}k",
+            "300\u{a0}M (3\u{a0}%)",
+            "2.00 MiB (under 1\u{a0}%)",
+        ];
         assert_eq!(row[..8], cells);
         assert_eq!(row[10..12], ["10", "6"]);
     }

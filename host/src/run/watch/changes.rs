@@ -24,7 +24,7 @@ pub struct ScorerChange {
     pub changed: usize,
     /// Responses of which only notes changed.
     pub notes_only: usize,
-    /// The largest changes, by uncertainty.
+    /// The largest changes, by uncertainty; one of a prompt.
     pub largest: Vec<ResponseChange>,
     /// Samples it fails on now.
     pub faults: usize,
@@ -106,6 +106,9 @@ pub fn scorer(before: Option<&ScorerState>, now: &ScorerState) -> ScorerChange {
     change.notes_only = all.len() - change.changed;
     // Stable: among equals, the first prompt and response.
     all.sort_by(|a, b| (b.after - b.before).abs().total_cmp(&(a.after - a.before).abs()));
+    // Responses to one prompt often change alike: one of each prompt says more.
+    let mut shown = BTreeSet::new();
+    all.retain(|one| shown.insert(one.id.clone()));
     all.truncate(LARGEST);
     change.largest = all;
     change
@@ -180,14 +183,27 @@ mod tests {
     fn changes_are_counted_and_the_largest_come_first() {
         let old = [score(0.5, Some(1.0)), score(0.5, Some(1.0)), score(0.5, None), score(0.25, None)];
         let new = [score(0.5, Some(1.0)), score(0.5, Some(2.0)), score(0.75, Some(3.0)), score(0.75, None)];
-        let [before, now] = [old, new].map(|scores| state(&[("a", Rescored::Scores(scores.to_vec()))]));
+        let [before, now] = [old, new].map(|scores| {
+            let of = |range: std::ops::Range<usize>| Rescored::Scores(scores[range].to_vec());
+            state(&[("a", of(0..2)), ("b", of(2..3)), ("c", of(3..4))])
+        });
         let change = scorer(Some(&before), &now);
         assert_eq!((change.responses, change.changed, change.notes_only), (4, 2, 1));
         assert_eq!((change.mean_before, change.mean), (Some(0.4375), Some(0.625)));
-        let order: Vec<usize> = change.largest.iter().map(|one| one.response).collect();
-        assert_eq!(order, [3, 2, 1]);
+        let order: Vec<(&str, usize)> = change.largest.iter().map(|one| (one.id.as_str(), one.response)).collect();
+        assert_eq!(order, [("c", 0), ("b", 0), ("a", 1)]);
         assert_eq!(change.largest[1].notes, [("n".to_owned(), None, Some(3.0))]);
         assert_eq!(scorer(Some(&now), &now).largest, []);
+    }
+
+    #[test]
+    fn of_one_prompt_the_largest_change_is_shown() {
+        let [before, now] = [0.0, 1.0].map(|by| {
+            let scores = [score(0.5, None), score(0.5 - 0.1 * by, None), score(0.5 + 0.2 * by, None)];
+            state(&[("a", Rescored::Scores(scores.to_vec()))])
+        });
+        let change = scorer(Some(&before), &now);
+        assert_eq!((change.changed, change.largest.len(), change.largest[0].response), (2, 1, 2));
     }
 
     #[test]
