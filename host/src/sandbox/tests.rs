@@ -1,6 +1,5 @@
 //! The sandbox against plugins that misbehave in every way we promise to survive (`tests/fixtures/bad-*`).
 
-mod cost;
 mod files;
 mod fuzz;
 mod native;
