@@ -80,10 +80,10 @@ fn a_rerun_gives_the_same_bytes_without_a_model() -> Result<()> {
 fn an_earlier_runs_scaler_is_reused_on_new_data() -> Result<()> {
     let (old, new) = (TestFolder::new()?, TestFolder::new()?);
     let mut config = config::Score { scale: Scale::Quantile, ..config::Score::default() };
-    let before = [sample("a", &["", "xxxxxxxxxx"])];
+    let before = [sample("a", &["x", "xxxxxxxxxxx"])];
     run(&old, &before, &[used(&LENGTHS)], &config)?;
     config.scaler = Some(Files::in_run(old.path()).scaler);
-    run(&new, &[sample("b", &["xxxxx"])], &[used(&LENGTHS)], &config)?;
+    run(&new, &[sample("b", &["xxxxxx"])], &[used(&LENGTHS)], &config)?;
     let u = uncertainties(&new)?[0].u[0];
     assert!((u - 0.5).abs() < 1e-9, "{u}");
     Ok(())
