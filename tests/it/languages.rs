@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{expect_user_error, repository, scratch, skip, udasa, write};
 
@@ -120,8 +120,8 @@ fn scores(folder: &Path, language: &str) -> String {
 
 /// The same of a run over [`TEXTS`], with settings of its own.
 fn scores_of_texts(folder: &Path, language: &str) -> String {
-    let halves: Vec<Value> = TEXTS.chunks(4).map(|texts| json!({"prompt": texts[0], "responses": texts})).collect();
-    write(folder, "texts.jsonl", halves.iter().map(|half| format!("{half}\n")).collect::<String>());
+    let samples = TEXTS.chunks(4).enumerate().map(|(i, texts)| json!({"prompt": format!("q{i}"), "responses": texts}));
+    write(folder, "texts.jsonl", samples.map(|sample| format!("{sample}\n")).collect::<String>());
     let config = format!(
         "name = \"texts\"\n[generate]\nfrom = 'texts.jsonl'\n[[scorer]]\nplugin = \"hedging-{language}\"\n\
          settings = {{ limit = 7, hedges = [\"perhaps\", \"maybe\", \"might\", \"guess\", \"isn't\", \"'maybe'\", \
@@ -146,7 +146,7 @@ fn same_as_rust(heading: &str, language: &str) -> Option<(tempfile::TempDir, Pat
     assert_eq!(&scores(folder.path(), language), opening);
     assert_eq!(&scores_of_texts(folder.path(), language), texts);
 
-    // All problems at once, each with its path, as the Rust SDK tells them.
+    // All problems at once, each with its path.
     let mut wrong = udasa();
     wrong.current_dir(folder.path()).args(["score", &format!("{language}.toml"), "--plugins", "plugins"]);
     for set in ["limit=0", "hedges=[1]", "hegdes=['a']"] {
