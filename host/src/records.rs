@@ -235,6 +235,76 @@ pub struct SampleScores {
     pub fault: Option<String>,
 }
 
+/// What one plugin used in one room: an entry of `score-usage.json`, `stage-usage.json` and `train-usage.json`. Calls that
+/// ask it who it is or whether its settings are sound are not counted.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PluginUsage {
+    /// Its name in the config.
+    pub name: String,
+    /// The name it gives itself.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// `scorer` or `staging policy`.
+    pub kind: String,
+    /// Version of the contract.
+    pub contract: String,
+    /// Hex SHA-256 of its file.
+    pub sha256: String,
+    /// Whether it ran outside of the sandbox: then nobody counts fuel and memory.
+    #[serde(default)]
+    pub native: bool,
+    /// What the numbers belong to: a scorer's key or the room's. Under another key they begin anew.
+    pub key: String,
+    /// The numbers.
+    #[serde(flatten)]
+    pub used: Used,
+}
+
+/// What calls of a plugin used, all processes together that worked under one key.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Used {
+    /// Calls, failed ones included.
+    pub calls: u64,
+    /// Calls that gave nothing usable, traps included.
+    pub faults: u64,
+    /// Calls that ended in a trap.
+    pub traps: u64,
+    /// Fuel of the calls that did not trap.
+    pub fuel: u64,
+    /// Fuel of the call that took most.
+    pub most_fuel: u64,
+    /// The largest memory of an instance, bytes.
+    pub peak_memory: u64,
+    /// Questions asked.
+    pub questions: u64,
+    /// How many of them were put to the model; the others were answered from the cache.
+    pub asked_model: u64,
+    /// Log lines over the limit.
+    pub log_lines_dropped: u64,
+    /// Wall time in calls, summed over threads.
+    pub seconds: f64,
+}
+
+impl Used {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            faults: self.faults + other.faults,
+            traps: self.traps + other.traps,
+            fuel: self.fuel.saturating_add(other.fuel),
+            most_fuel: self.most_fuel.max(other.most_fuel),
+            peak_memory: self.peak_memory.max(other.peak_memory),
+            questions: self.questions + other.questions,
+            asked_model: self.asked_model + other.asked_model,
+            log_lines_dropped: self.log_lines_dropped + other.log_lines_dropped,
+            seconds: self.seconds + other.seconds,
+        }
+    }
+}
+
 /// One line of `uncertainty.jsonl`: a sample's scores scaled over the data set and combined.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleUncertainty {
@@ -415,6 +485,15 @@ pub struct StepMetrics {
     /// … of the rejected.
     #[serde(rename = "logps/rejected")]
     pub logps_rejected: f64,
+    /// Negative log-likelihood of the chosen, per token, where the loss has an NLL term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nll_loss: Option<f64>,
+    /// KTO's estimate of KL(policy ‖ reference), nats a response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
+    /// Tokens so far, over all stages: the prompt with each response.
+    #[serde(default)]
+    pub num_tokens: u64,
     /// Trained tokens per second of wall time (left out of digests).
     pub tokens_per_second: f64,
 }

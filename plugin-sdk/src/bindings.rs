@@ -1,6 +1,6 @@
 //! The component side: generated bindings of both worlds, and the glue between them and the plain types.
 //!
-//! Compiled for wasm32 only. All `unsafe` of the crate is in the generated code.
+//! Compiled for wasm32 only. Its `unsafe` is in the generated code.
 #![allow(missing_docs, clippy::all, clippy::pedantic, unsafe_op_in_unsafe_fn)]
 
 use std::marker::PhantomData;
@@ -56,7 +56,7 @@ pub(crate) fn sink(level: Level, message: &str) {
 pub(crate) fn hook_panics() {
     static HOOKED: Once = Once::new();
     HOOKED.call_once(|| {
-        std::panic::set_hook(Box::new(|info| sink(Level::Error, &info.to_string())));
+        std::panic::set_hook(Box::new(|info| sink(Level::Error, &crate::panic::words(info))));
     });
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 /// assert_eq!(fault.to_string(), "the response has no log-probabilities");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Fault {
     /// What is wrong.
     pub message: String,
@@ -41,6 +42,7 @@ impl std::error::Error for Fault {}
 
 /// One thing wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Problem {
     /// A dotted path into the settings (`principles.0.weight`); empty for the whole.
     pub path: String,

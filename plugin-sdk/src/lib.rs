@@ -4,7 +4,8 @@
 //! no state that changes an answer. A scorer that needs a model *returns questions* and is called again with the
 //! answers. This crate hides the sandbox: implement [`Scorer`] (or the shorter [`SimpleScorer`], or
 //! [`StagingPolicy`]), call [`export_scorer!`] or [`export_staging_policy!`] once, and set
-//! `crate-type = ["cdylib", "rlib"]`. The same crate runs natively under `cargo test` with the [`test_kit`].
+//! `crate-type = ["cdylib", "rlib"]`. The same crate runs natively under `cargo test` with the [`test_kit`], and can be
+//! built as a shared library for a profiler.
 //!
 //! ```
 //! use udasa_plugin_sdk::{Answer, Dimension, Fault, Question, Sample, Score, SimpleScorer};
@@ -52,11 +53,13 @@
 //! let sample = test_kit::sample("Why is the sky blue?", &["Air scatters blue light most.", "No idea"]);
 //! let run = test_kit::run_scorer::<Brevity>(r#"{"limit": 10}"#, &sample, test_kit::no_questions);
 //! assert_eq!(run.uncertainties(), [0.5, 0.2]);
+//! test_kit::check_scorer::<Brevity>("{}", &[sample], test_kit::no_questions);
 //! ```
 #![deny(missing_docs)]
-#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+#![cfg_attr(not(target_arch = "wasm32"), deny(unsafe_code))]
 
 mod fault;
+mod panic;
 mod question;
 mod sample;
 mod scorer;
@@ -71,10 +74,14 @@ pub mod settings;
 pub mod template;
 
 pub mod adapter;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "allocator")))]
+mod allocator;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod bindings;
 mod export;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod test_kit;
 
@@ -83,6 +90,10 @@ pub use question::{Answer, Answers, Entailment, Likelihood, Question, QuestionKi
 pub use sample::{Message, Prompt, Response, Sample};
 pub use scorer::{Dimension, Note, Score, Scorer, SimpleScorer, Step};
 pub use staging::{Measure, Outcome, Overrides, Pair, PastStage, Stage, StagingPolicy};
+
+#[cfg(all(target_arch = "wasm32", not(target_feature = "atomics"), feature = "allocator"))]
+#[global_allocator]
+static ALLOCATOR: allocator::Blocks = allocator::Blocks::new();
 
 #[doc(hidden)]
 pub use export::{__assert_scorer, __assert_staging_policy};

@@ -2,6 +2,7 @@
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub enum Level {
     /// For the plugin's author.
     Debug,
@@ -13,7 +14,7 @@ pub enum Level {
     Error,
 }
 
-/// Writes one line: through the sandbox's log sink, or to stderr in a native build.
+/// Writes one line: to the host, or to stderr where there is none (a test, or a thread of a native plugin's own).
 pub fn write(level: Level, message: &str) {
     sink(level, message);
 }
@@ -43,5 +44,7 @@ use crate::bindings::sink;
 
 #[cfg(not(target_arch = "wasm32"))]
 fn sink(level: Level, message: &str) {
-    eprintln!("{level:?}: {message}");
+    if !crate::native::log(level, message) {
+        eprintln!("{level:?}: {message}");
+    }
 }

@@ -4,7 +4,12 @@
 //! same bits in the sandbox and in a native build.
 
 pub mod cluster;
+pub mod eigen;
+pub mod entailment;
+pub mod entropy;
+pub mod lcs;
 pub mod similarity;
+pub mod stem;
 pub mod words;
 
 /// eˣ, the same bits on every target.
@@ -15,6 +20,19 @@ pub fn exp(x: f64) -> f64 {
 /// ln x, the same bits on every target.
 pub fn ln(x: f64) -> f64 {
     libm::log(x)
+}
+
+/// 1 − e^{−x / scale}: a quantity without an upper end, such as nats, as a number in [0, 1]. 0 at and below 0; 0.63 at
+/// `scale`, which must be positive; NaN of NaN.
+///
+/// ```
+/// use udasa_plugin_sdk::math::squash;
+/// assert_eq!(squash(0.0, 2.0), 0.0);
+/// assert!((squash(2.0, 2.0) - 0.632_120_558_828_557_7).abs() < 1e-15);
+/// assert_eq!(squash(f64::INFINITY, 2.0), 1.0);
+/// ```
+pub fn squash(x: f64, scale: f64) -> f64 {
+    if x <= 0.0 { 0.0 } else { -libm::expm1(-x / scale) }
 }
 
 /// 1 / (1 + e⁻ˣ).

@@ -4,6 +4,7 @@ use crate::{Fault, Prompt};
 
 /// The kinds of question. A plugin declares those it asks; each must be granted in the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub enum QuestionKind {
     /// [`Question::Embed`].
     Embed,
@@ -19,6 +20,7 @@ pub enum QuestionKind {
 
 /// A question to a model. Equal questions are asked once, in the whole run.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub enum Question {
     /// The unit-norm embedding of a text.
     Embed(String),
@@ -71,6 +73,7 @@ impl Question {
 
 /// Probabilities that sum to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Entailment {
     /// The hypothesis follows.
     pub entailment: f32,
@@ -82,6 +85,7 @@ pub struct Entailment {
 
 /// How likely a continuation is.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Likelihood {
     /// Sum of log-probabilities, nats.
     pub logprob: f32,
@@ -91,6 +95,7 @@ pub struct Likelihood {
 
 /// An answer; it has the case of its question.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
     /// A unit-norm vector.
     Embed(Vec<f32>),

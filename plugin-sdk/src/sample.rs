@@ -2,6 +2,7 @@
 
 /// One turn of a dialogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// `system`, `user` or `assistant`.
     pub role: String,
@@ -11,6 +12,7 @@ pub struct Message {
 
 /// What stands before a continuation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub enum Prompt {
     /// Raw text.
     Text(String),
@@ -42,6 +44,7 @@ impl Prompt {
 
 /// One sampled output. The vocabulary axis never crosses: one number per token does.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Response {
     /// The text.
     pub text: String,
@@ -57,6 +60,7 @@ pub struct Response {
 
 /// A prompt with its N responses.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Sample {
     /// The prompt's id.
     pub id: String,

@@ -7,6 +7,7 @@ use crate::{Answer, Fault, Problem, Question, QuestionKind, Sample};
 
 /// What an uncertainty is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub enum Dimension {
     /// Do the responses mean the same?
     Semantic,
@@ -18,6 +19,7 @@ pub enum Dimension {
 
 /// A named number for the report.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Note {
     /// Its name.
     pub name: String,
@@ -27,6 +29,7 @@ pub struct Note {
 
 /// The verdict on one response.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Score {
     /// In [0, 1]; higher is less reliable.
     pub uncertainty: f64,
@@ -50,6 +53,7 @@ impl Score {
 
 /// What a scorer does when it is called.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub enum Step {
     /// Call me again, with the answers to these appended to the rounds.
     Ask(Vec<Question>),

@@ -57,4 +57,6 @@ pub fn parse<T: Settings>(json: &str) -> Result<T, Vec<Problem>> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

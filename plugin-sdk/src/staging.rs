@@ -7,6 +7,7 @@ use crate::{Fault, Problem};
 
 /// The compact view of a preference pair.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Pair {
     /// The pair's id.
     pub id: String,
@@ -32,6 +33,7 @@ pub struct Pair {
 
 /// What a stage departs from in the config's training settings. `None`: as the config says.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Overrides {
     /// Passes over the stage's pairs.
     pub epochs: Option<u32>,
@@ -49,6 +51,7 @@ pub struct Overrides {
 
 /// An ordered set of pairs with its training settings.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Stage {
     /// Its name, unique in the run.
     pub name: String,
@@ -66,6 +69,7 @@ pub struct Stage {
 
 /// A named number, from an evaluation.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Measure {
     /// Its name.
     pub name: String,
@@ -75,6 +79,7 @@ pub struct Measure {
 
 /// What came of a stage.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct Outcome {
     /// Mean loss.
     pub loss: f64,
@@ -92,6 +97,7 @@ pub struct Outcome {
 
 /// A stage that has been given out.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Serialize, serde::Deserialize))]
 pub struct PastStage {
     /// Its name.
     pub name: String,

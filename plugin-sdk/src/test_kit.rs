@@ -1,14 +1,23 @@
-//! Runs a plugin natively, under a debugger if need be, and holds it to the contract: the same input twice gives the
-//! same output, scores are finite, in range and one per response, only declared kinds of question are asked, stages
-//! hold each pair once at the most and come to an end.
+//! Runs a plugin natively, under a debugger if need be, and holds it to the contract.
 //!
-//! The `try_` forms return what is wrong; the plain forms panic with it, as a test wants.
+//! [`check_scorer`] and [`check_policy`] do everything in one call. [`run_scorer`] and [`run_policy`] run one input, for a
+//! test that looks at the numbers: the same input twice gives the same output, scores are finite, in range and one per
+//! response, only declared kinds of question are asked, stages hold each pair once at the most and come to an end.
+//!
+//! Questions are answered by a closure: a script of the test's own, [`plausible`] made-up answers, or the [`Recorded`]
+//! ones of a run. The `try_` forms return what is wrong; the plain forms panic with it, as a test wants.
 
+mod plausible;
+mod recorded;
 mod scorer;
 mod staging;
+mod whole;
 
-pub use scorer::{ScorerRun, no_questions, run_scorer, try_run_scorer};
-pub use staging::{pairs, run_policy, try_run_policy};
+pub use plausible::plausible;
+pub use recorded::{Recorded, Unreadable, question_key, read_samples};
+pub use scorer::{ScorerRun, fault_of, no_questions, run_scorer, try_run_scorer};
+pub use staging::{pairs, run_policy, run_policy_with, try_run_policy, try_run_policy_with};
+pub use whole::{check_policy, check_scorer, try_check_policy, try_check_scorer};
 
 use crate::{Message, Prompt, Response, Sample};
 

@@ -12,21 +12,8 @@ use crate::support::{expect_success, expect_user_error, plugins, repository, scr
 
 const NONE: [&str; 0] = [];
 
-/// The small run's config with another plugin directory.
 fn with_plugins(run: &Path, directory: &Path) -> Command {
-    // The first --plugins would be refused beside a second one, so the command is made from its arguments.
-    let usual = small::command("run", run, &[]);
-    let mut command = udasa();
-    let mut skipped = false;
-    for argument in usual.get_args() {
-        match argument == "--plugins" {
-            true => skipped = true,
-            false if skipped => skipped = false,
-            false => _ = command.arg(argument),
-        }
-    }
-    command.arg("--plugins").arg(directory);
-    command
+    small::with_plugins("run", run, directory)
 }
 
 #[test]

@@ -101,8 +101,9 @@ fn an_unknown_architecture_is_named_with_those_there_are() {
 
 #[test]
 fn what_changes_the_mathematics_and_is_not_known_is_not_ignored() {
-    refused(|given| given.set("hidden_act", json!("gelu")), &["`hidden_act` = \"gelu\"", "supported: silu"]);
-    refused(|given| given.set("rope_scaling", json!({"rope_type": "yarn"})), &["rope_type = \"yarn\""]);
+    refused(|given| given.set("hidden_act", json!("relu2")), &["`hidden_act` = \"relu2\"", "supported: silu"]);
+    refused(|given| given.set("rope_scaling", json!({"rope_type": "dynamic"})), &["rope_type = \"dynamic\""]);
+    refused(|given| given.set("num_local_experts", json!(8)), &["`num_local_experts` = 8", "of this architecture"]);
     let quantised = json!({"quant_method": "gptq"});
     refused(|given| given.set("quantization_config", quantised), &["quantised weights", "f32 or bf16"]);
 }
@@ -184,7 +185,8 @@ fn a_tokenizer_of_another_model_is_noticed_by_its_ids() {
 
 #[test]
 fn sizes_that_only_a_broken_config_claims_allocate_nothing() {
-    refused(|given| given.set("num_hidden_layers", json!(1_u32 << 30)), &["lack the tensor `model.layers.2."]);
+    refused(|given| given.set("num_hidden_layers", json!(60_000)), &["lack the tensor `model.layers.2."]);
+    refused(|given| given.set("num_hidden_layers", json!(1_u32 << 30)), &["num_hidden_layers` = 1073741824"]);
     refused(
         |given| given.set("max_position_embeddings", json!(1_u32 << 30)),
         &["max_position_embeddings = 1073741824"],

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{expect_user_error, repository, scratch, udasa, write};
+use crate::support::{expect_user_error, plugins, repository, scratch, udasa, write};
 
 /// Small, sound, and needs no file, model or plugin up to `generate`.
 const SMALL: &str = r#"name = "small"
@@ -60,6 +60,17 @@ fn the_config_reference_is_up_to_date() {
     assert!(
         now == committed,
         "docs/config-reference.md is stale; renew with: udasa config-reference > docs/config-reference.md"
+    );
+}
+
+#[test]
+fn the_page_of_the_shipped_plugins_is_up_to_date() {
+    let file = repository().join("docs/plugins.md");
+    let committed = std::fs::read_to_string(&file).expect("docs/plugins.md is there");
+    let now = stdout(udasa().args(["plugin", "list", "--markdown", "--plugins"]).arg(plugins()));
+    assert!(
+        now == committed,
+        "docs/plugins.md is stale; renew with: udasa plugin list --plugins plugins-built --markdown > docs/plugins.md"
     );
 }
 
@@ -128,7 +139,7 @@ fn several_problems_come_at_once_with_path_value_and_range() {
             "has 5 problems",
             "line 5: world.documents = 0: must be between 1 and 10000000",
             "line 15: sft.model.heads = 3: must divide sft.model.hidden = 8",
-            "--set train.loss=\"dop\": train.loss = \"dop\": must be \"dpo\", \"ipo\" or \"hinge\"",
+            "--set train.loss=\"dop\": train.loss = \"dop\": must be \"dpo\", \"cdpo\", \"robust\", ",
             "data and [world] are both there",
             "no.jsonl does not exist",
         ],

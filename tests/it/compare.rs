@@ -9,14 +9,17 @@ use serde_json::Value;
 /// Keys whose values are times or rates.
 const BY_THE_CLOCK: [&str; 2] = ["seconds", "tokens_per_second"];
 
-/// Names of the files that differ or are in one folder only. Left out: the lock, which holds a process id, and the two
-/// files that show times, the rooms' record and the report.
+/// What plugins used: measured, and a resumed run has other instances than an unbroken one.
+const MEASURED: [&str; 3] = ["score-usage.json", "stage-usage.json", "train-usage.json"];
+
+/// Names of the files that differ or are in one folder only. Left out: the lock, which holds a process id, the two files
+/// that show times, the rooms' record and the report, and what is measured of plugins.
 pub fn differences(one: &Path, other: &Path) -> Vec<String> {
     let names: BTreeSet<PathBuf> = files(one).union(&files(other)).cloned().collect();
     let timed = ["lock", "rooms.json", "report.html"];
     names
         .into_iter()
-        .filter(|name| !timed.iter().any(|timed| name == Path::new(timed)))
+        .filter(|name| !timed.iter().chain(&MEASURED).any(|left_out| name == Path::new(left_out)))
         .filter(|name| content(&one.join(name)) != content(&other.join(name)))
         .map(|name| name.display().to_string())
         .collect()

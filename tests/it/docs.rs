@@ -60,7 +60,7 @@ fn every_command_in_the_documents_exists_with_its_options() {
             // Redirections and further commands are the shell's.
             let own = command.split(['|', '>', ';', '&']).next().unwrap_or_default();
             let words: Vec<&str> = own.split_whitespace().skip(1).take_while(|word| *word != "…").collect();
-            let depth = if words.first() == Some(&"plugin") { 2 } else { 1 };
+            let depth = if matches!(words.first(), Some(&("plugin" | "model"))) { 2 } else { 1 };
             let is_name =
                 |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
             let names: Vec<String> =

@@ -49,6 +49,23 @@ pub fn command(subcommand: &str, folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same with another plugin directory.
+pub fn with_plugins(subcommand: &str, folder: &Path, directory: &Path) -> Command {
+    // The first --plugins would be refused beside a second one, so the command is made from its arguments.
+    let usual = command(subcommand, folder, &[]);
+    let mut other = udasa();
+    let mut skipped = false;
+    for argument in usual.get_args() {
+        match argument == "--plugins" {
+            true => skipped = true,
+            false if skipped => skipped = false,
+            false => _ = other.arg(argument),
+        }
+    }
+    other.arg("--plugins").arg(directory);
+    other
+}
+
 /// The finished small run. Not to be changed: [`copy`] it.
 pub fn finished() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();

@@ -36,6 +36,18 @@ impl Tensors {
         self.header[name]["shape"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
     }
 
+    /// The numbers of a tensor of 32-bit floats.
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        let [start, end] = place(&self.header[name]);
+        self.data[start..end].as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+
+    /// The numbers of a tensor of 64-bit integers.
+    pub fn integers(&self, name: &str) -> Vec<i64> {
+        let [start, end] = place(&self.header[name]);
+        self.data[start..end].as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+    }
+
     /// Removes a tensor and its bytes: the format allows no holes.
     pub fn remove(&mut self, name: &str) {
         let gone = self.header.remove(name).expect("the tensor is there");

@@ -1,4 +1,4 @@
-//! Starting other programs: finding them on PATH, cargo with a clean environment, time limits.
+//! Starting other programs: finding them on PATH, and cargo with a clean environment.
 
 use crate::places::Places;
 use anyhow::{Context, Result, bail};
@@ -6,7 +6,6 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 /// The first executable of that name on PATH.
 pub fn find(name: &str) -> Option<PathBuf> {
@@ -78,25 +77,4 @@ pub fn output(command: &mut Command) -> Result<String> {
         bail!("{} failed ({})", name.display(), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Whether a silent program succeeds within the limit; it is ended when it does not finish.
-pub fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let Ok(mut child) = child else {
-        return false;
-    };
-    let end = Instant::now() + limit;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return status.success(),
-            Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(50)),
-            _ => {
-                // A child that is already gone cannot be ended: either way nothing is left running.
-                let _ = child.kill();
-                let _ = child.wait();
-                return false;
-            }
-        }
-    }
 }

@@ -223,66 +223,33 @@ fn the_users_libtorch_must_be_one_of_the_right_version() {
     Machine::new().set("LIBTORCH", "/no/such/folder").refuses(&["LIBTORCH is /no/such/folder, which is not a folder"]);
 }
 
+/// A cargo that says with what it was called, and fails.
+const CARGO: &str =
+    "#!/bin/sh\necho \"cargo $* with $LIBTORCH, python ${LIBTORCH_USE_PYTORCH:-unset}\" >&2\nexit 101\n";
+
 #[test]
-fn without_any_way_to_the_wasm_target_the_cure_is_named() {
-    let machine = Machine::new().with("python3", &format!("{PYTHON}{PIP_WORKS}"));
-    let first = machine.refuses(&["wasm32-unknown-unknown", "`apt-get` is not here", "rustup target add"]);
-    assert!(first.contains("fetching libtorch"), "{first}");
-    // The download was completed before, and is not repeated.
+fn a_completed_download_is_not_repeated_and_one_without_its_stamp_is() {
+    let machine = Machine::new().with("python3", &format!("{PYTHON}{PIP_WORKS}")).with("cargo", CARGO);
+    assert!(machine.fails(2).contains("fetching libtorch"));
     assert!(machine.fetched().exists());
-    let second = machine.refuses(&["`apt-get` is not here"]);
-    assert!(!second.contains("fetching libtorch"), "{second}");
-    // Without its stamp it counts as interrupted.
-    fs::remove_file(machine.fetched()).expect("removed");
-    assert!(machine.refuses(&["`apt-get`"]).contains("fetching libtorch"));
-}
-
-#[test]
-fn a_failing_debian_fallback_names_the_reason_and_the_cure() {
-    let mut machine = Machine::new().with_libtorch("2.11.0");
-    for name in ["apt-cache", "dpkg", "tar"] {
-        machine = machine.with(name, "#!/bin/sh\n");
-    }
-    for name in ["sh", "mkdir", "id", "ls", "sed", "head"] {
-        let real = Path::new("/bin").join(name);
-        std::os::unix::fs::symlink(real, machine.path("bin").join(name)).expect("linked");
-    }
-    let machine = machine.with("apt-get", "#!/bin/sh\nexit 100\n");
-    machine.refuses(&["package lists of this system could not be fetched", "rustup target add"]);
-
-    let lists = "#!/bin/sh\n: >apt/state/lists/x_Packages\n";
-    let machine = machine.with("apt-get", lists);
-    machine.refuses(&["do not include rustc-web"]);
-}
-
-/// A compiler that says where its standard library would be, and a rustup that puts it there.
-fn with_rustup(machine: Machine) -> Machine {
-    let libraries = machine.path("libraries");
-    let rustc = format!("#!/bin/sh\necho {}\n", libraries.display());
-    let rustup = format!("#!/bin/sh\n/bin/mkdir -p {0}\n: >{0}/libcore-1.rlib\n", libraries.display());
-    machine.with("rustc", &rustc).with("rustup", &rustup)
-}
-
-#[test]
-fn rustup_adds_the_target_once_and_then_the_host_is_built() {
-    let cargo = "#!/bin/sh\necho \"cargo $* with $LIBTORCH\" >&2\nexit 101\n";
-    let machine = with_rustup(Machine::new().with_libtorch("2.11.0")).with("cargo", cargo);
-    let first = machine.fails(2);
-    assert!(first.contains("adding the wasm target through rustup"), "{first}");
-    assert!(first.contains("about 8 minutes"), "{first}");
-    assert!(first.contains("cargo build --release --package udasa with /"), "{first}");
-    assert!(first.contains("building the host failed"), "{first}");
     let second = machine.fails(2);
-    assert!(!second.contains("rustup"), "{second}");
+    assert!(!second.contains("fetching libtorch"), "{second}");
+    fs::remove_file(machine.fetched()).expect("removed");
+    assert!(machine.fails(2).contains("fetching libtorch"));
+}
+
+#[test]
+fn the_host_is_built_with_the_libtorch_that_was_found() {
+    let stderr = Machine::new().with_libtorch("2.11.0").with("cargo", CARGO).fails(2);
+    assert!(stderr.contains("about 8 minutes"), "{stderr}");
+    assert!(stderr.contains("cargo build --release --package udasa with /"), "{stderr}");
+    assert!(stderr.contains("building the host failed"), "{stderr}");
 }
 
 #[test]
 fn other_variables_that_would_choose_a_libtorch_are_ignored_aloud() {
-    let cargo = "#!/bin/sh\necho \"python ${LIBTORCH_USE_PYTORCH:-unset}\" >&2\nexit 101\n";
-    let stderr = with_rustup(Machine::new().with_libtorch("2.11.0"))
-        .with("cargo", cargo)
-        .set("LIBTORCH_USE_PYTORCH", "1")
-        .fails(2);
+    let machine = Machine::new().with_libtorch("2.11.0").with("cargo", CARGO);
+    let stderr = machine.set("LIBTORCH_USE_PYTORCH", "1").fails(2);
     assert!(stderr.contains("LIBTORCH_USE_PYTORCH is ignored"), "{stderr}");
     assert!(stderr.contains("python unset"), "{stderr}");
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::model::ModelCommand;
 use crate::run::{Options, Room};
+use crate::sandbox::PluginKind;
 
 /// Aligns a language model with itself, by uncertainty, without human labels
 #[derive(Debug, Parser)]
@@ -25,7 +27,7 @@ pub(super) enum Command {
     /// Sample responses, or read responses made elsewhere
     Generate(RoomArguments),
     /// Give every response its uncertainties
-    Score(RoomArguments),
+    Score(ScoreArguments),
     /// Build preference pairs
     Pair(RoomArguments),
     /// Divide the pairs into stages
@@ -43,9 +45,12 @@ pub(super) enum Command {
         /// The pair's id, as in pairs.jsonl
         pair: String,
     },
-    /// Build and look at plugins
+    /// Write, build, check, call and look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at a model folder, and at what it computes
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Measure one part of the program
     #[command(hide = true)]
     Bench {
@@ -54,6 +59,9 @@ pub(super) enum Command {
         /// One JSON object per row instead of a table
         #[arg(long)]
         json: bool,
+        /// `plugins`: time lm-polygraph now, in this Python that has it
+        #[arg(long, value_name = "PYTHON")]
+        peers: Option<PathBuf>,
     },
     /// Print docs/config-reference.md
     #[command(hide = true)]
@@ -71,14 +79,65 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
-    /// Compile plugin crates to components
+    /// Start a plugin: a crate that builds, with a test that runs
+    New {
+        /// The plugin's name, and its crate's: a-z, 0-9 and -
+        name: String,
+        /// What it is
+        #[arg(long, value_name = "KIND", default_value = "scorer")]
+        kind: KindOfPlugin,
+        /// The crate's folder; NAME where left out
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+        /// The folder `plugin-sdk` of a checkout; found beside this program where left out
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
+    },
+    /// Compile plugin crates to components, and check that the host would take them
+    ///
+    /// Needs a Rust compiler with the target wasm32-unknown-unknown. Where the one at hand lacks it, rustup adds it; where
+    /// rustup cannot, Debian's compiler is unpacked into the cache, once. UDASA_WASM_FALLBACK=1 takes the last way at once.
     Build {
         /// Folders of plugin crates, or WebAssembly files that another language's compiler made
-        #[arg(required = true, value_name = "CRATE")]
+        #[arg(default_value = ".", value_name = "CRATE")]
         crates: Vec<PathBuf>,
         /// Where the .wasm files go
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, default_value = "plugins", value_name = "DIR")]
         out: PathBuf,
+        /// Make shared libraries (.so) of this machine instead: for a profiler, or code that needs threads
+        #[arg(long)]
+        native: bool,
+    },
+    /// Check that a plugin keeps to the contract; exit code 1 where it does not
+    ///
+    /// A line for each: the contract's version, imports, the description, the settings and their schema, valid outputs for
+    /// awkward samples or pairs, limits, purity, independence of order, fuel. No model runs: questions get made-up answers.
+    Check {
+        /// A .wasm component, or a directory of them
+        path: PathBuf,
+        /// Settings to check it with, a JSON object; {} where left out
+        #[arg(long, value_name = "JSON")]
+        settings: Option<String>,
+        /// For scorers, further samples: JSONL like responses.jsonl
+        #[arg(long, value_name = "FILE")]
+        sample: Option<PathBuf>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call one function of a plugin: the result as JSON on stdout, fuel, memory and time on stderr
+    Call {
+        /// A .wasm component
+        file: PathBuf,
+        /// describe, check-settings, score (scorers) or next-stage (staging policies)
+        function: String,
+        /// JSON, @FILE, or - for stdin: a sample like a line of responses.jsonl, with its `rounds` of answers; or `pairs`,
+        /// `seed` and `history`
+        #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+        input: Option<String>,
+        /// The settings, a JSON object; {} where left out
+        #[arg(long, value_name = "JSON")]
+        settings: Option<String>,
     },
     /// List the plugins of a directory
     List {
@@ -88,6 +147,9 @@ pub(super) enum PluginCommand {
         /// JSON instead of a table
         #[arg(long)]
         json: bool,
+        /// A Markdown page with every setting instead of a table
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// Show one plugin: what it is, asks, imports, and how it is set
     Inspect {
@@ -97,6 +159,24 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The kinds of plugin, as they are typed.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum KindOfPlugin {
+    /// Gives every response an uncertainty
+    Scorer,
+    /// Divides the pairs into stages
+    StagingPolicy,
+}
+
+impl From<KindOfPlugin> for PluginKind {
+    fn from(kind: KindOfPlugin) -> Self {
+        match kind {
+            KindOfPlugin::Scorer => Self::Scorer,
+            KindOfPlugin::StagingPolicy => Self::StagingPolicy,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +204,19 @@ pub(super) struct RoomArguments {
     /// Set a key over the config's value, such as train.beta=0.2; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScoreArguments {
+    #[command(flatten)]
+    pub(super) room: RoomArguments,
+    /// Score again whenever a scorer or the config changes, and show what changed; for authors of scorers
+    ///
+    /// Watches the crates given, the config, the plugin directory, and the responses and answers. A changed crate is built into the
+    /// plugin directory; the run's samples are scored with the answers that are there, and the changes shown: means, the largest
+    /// changes, faults, pairs. Loads no model, and writes nothing but the plugins: `udasa score` without --watch records.
+    #[arg(long, value_name = "CRATE", num_args = 0.., conflicts_with = "from")]
+    pub(super) watch: Option<Vec<PathBuf>>,
 }
 
 impl RunArguments {

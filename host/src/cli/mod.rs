@@ -4,6 +4,7 @@
 
 mod arguments;
 mod failure;
+mod model;
 
 use std::io::Write;
 
@@ -17,7 +18,7 @@ use crate::config::{self, World};
 use crate::error::UserError;
 use crate::run::{self, Room};
 use crate::{bench, explain, mini_world, plugin};
-use arguments::{Command, PluginCommand, plugin_directory};
+use arguments::{Command, PluginCommand, ScoreArguments, plugin_directory};
 
 /// Reads the command line. Help and version are printed and end the program here; so do usage errors, with exit code 1.
 pub fn parse() -> Result<Arguments> {
@@ -36,7 +37,13 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Plan(options) => print(&run::plan(&options.options())?),
         Command::Sft(room) => run::run(&room.until(Room::Sft)),
         Command::Generate(room) => run::run(&room.until(Room::Generate)),
-        Command::Score(room) => run::run(&room.until(Room::Score)),
+        Command::Score(ScoreArguments { room, watch: None }) => run::run(&room.until(Room::Score)),
+        Command::Score(ScoreArguments { room, watch: Some(crates) }) => {
+            // Shown, and no reason to end: the exit code is not theirs.
+            run::watch(&room.until(Room::Score), &crates, &mut |error| {
+                let _ = report(error);
+            })
+        }
         Command::Pair(room) => run::run(&room.until(Room::Pair)),
         Command::Stage(room) => run::run(&room.until(Room::Stage)),
         Command::Train(room) => run::run(&room.until(Room::Train)),
@@ -44,7 +51,8 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Report(room) => run::report(&room.until(Room::Report)),
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
-        Command::Bench { name, json } => print(&bench::run(&name, json)?),
+        Command::Model(command) => print(&model::execute(command)?),
+        Command::Bench { name, json, peers } => print(&bench::run(&name, &bench::Options { json, peers })?),
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {
             let world = World::default();
@@ -55,14 +63,29 @@ pub fn execute(arguments: Arguments) -> Result<()> {
 
 fn execute_plugin(command: PluginCommand) -> Result<()> {
     match command {
-        PluginCommand::Build { crates, out } => plugin::build(&crates, &out).map(drop),
-        PluginCommand::List { plugins, json } => {
+        PluginCommand::New { name, kind, path, sdk } => {
+            plugin::new(&name, kind.into(), path.as_deref(), sdk.as_deref())
+        }
+        PluginCommand::Check { path, settings, sample, json } => {
+            plugin::check(&path, settings.as_deref(), sample.as_deref(), json)
+        }
+        PluginCommand::Call { file, function, input, settings } => {
+            plugin::call(&file, &function, input.as_deref(), settings.as_deref())
+        }
+        PluginCommand::Build { crates, out, native: true } => plugin::build_native(&crates, &out),
+        PluginCommand::Build { crates, out, native: false } => plugin::build(&crates, &out).map(drop),
+        PluginCommand::List { plugins, json, markdown } => {
             let Some(plugins) = plugin_directory(plugins) else {
                 return Err(UserError::new("there is no plugin directory")
                     .hint("give one with --plugins DIR, or set UDASA_PLUGINS")
                     .into());
             };
-            plugin::list(&plugins, json)
+            let form = match (json, markdown) {
+                (true, _) => plugin::As::Json,
+                (_, true) => plugin::As::Markdown,
+                _ => plugin::As::Table,
+            };
+            plugin::list(&plugins, form)
         }
         PluginCommand::Inspect { file, json } => plugin::inspect(&file, json),
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::document::join;
+use super::losses;
 use super::problem::Problem;
 use super::resolve::Needs;
 use super::sections::{ConfigFile, Data, NewModel, Part, Sft};
@@ -224,9 +225,7 @@ impl Check<'_> {
             );
         }
         let train = &file.train;
-        if train.beta <= 0.0 {
-            self.problems.push(Problem::new("train.beta", format!("= {}: must be above 0", train.beta)));
-        }
+        self.problems.extend(losses::problems(train));
         if train.adam_betas.iter().any(|b| !(0.0..1.0).contains(b)) {
             let [first, second] = train.adam_betas;
             self.problems.push(Problem::new(

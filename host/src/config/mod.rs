@@ -6,6 +6,7 @@
 
 mod cross;
 mod document;
+mod losses;
 mod overrides;
 mod problem;
 mod reference;

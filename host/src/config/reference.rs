@@ -64,8 +64,13 @@ impl Page<'_> {
         self.table(section, |key| !page_of_its_own(schema, &section["properties"][key]));
         let inner = section["properties"].as_object().into_iter().flatten();
         for (key, property) in inner {
+            let path = format!("{path}.{key}");
             if page_of_its_own(schema, property) {
-                self.section(&format!("{path}.{key}"), property);
+                self.section(&path, property);
+            } else if let Some(list) = schema.list_form(property).filter(|list| page_of_its_own(schema, list)) {
+                let meaning = schema.resolve(&list["items"])["description"].as_str();
+                self.heading(&format!("`[[{path}]]`"), meaning);
+                self.table(schema.resolve(&list["items"]), |_| true);
             }
         }
     }
@@ -104,9 +109,10 @@ impl Page<'_> {
 
     /// The type in words, with its range.
     fn kind(&self, property: &Value) -> String {
+        let list = self.schema.list_form(property).map_or("", |_| ", or list of sections");
         let schema = self.schema.resolve(property);
         if choices(schema).is_some() {
-            return "choice".into();
+            return format!("choice{list}");
         }
         let range = range(schema).map_or(String::new(), |range| format!(", {range}"));
         match kind(schema) {

@@ -219,6 +219,19 @@ policy = "terciles"
     }
 
     #[test]
+    fn a_mix_of_losses_is_read_written_and_set_term_by_term() {
+        let mix = "[[train.loss]]\nname = \"dpo\"\n[[train.loss]]\nname = \"simpo\"\nweight = 0.5\nbeta = 2.0\n";
+        let text = format!("{SMALL}{mix}");
+        let config =
+            resolve_text(&text, &["train.loss.simpo.weight=2".into()], Path::new("/base"), ALL).expect("sound");
+        let terms: Vec<_> = config.train.loss.terms().into_iter().map(|t| (t.name.name(), t.weight, t.beta)).collect();
+        assert_eq!(terms, [("dpo", 1.0, None), ("simpo", 2.0, Some(2.0))]);
+        let written = config.to_toml().expect("TOML");
+        let again = resolve_text(&written, &[], Path::new("/elsewhere"), ALL).expect("still sound");
+        assert_eq!(again, config);
+    }
+
+    #[test]
     fn problems_of_every_kind_come_at_once_in_the_order_of_the_file() {
         let text = SMALL.replace("heads = 2", "heads = 3").replace("steps = 1", "steps = 0");
         let all = problems(&text, &["train.beta=-1", "trian.beta=1"], ALL);
@@ -264,6 +277,14 @@ policy = "terciles"
             (SMALL, &["score.weights={semantic=0, factual=0.0, value=0}"], "score.weights are all 0"),
             (SMALL, &["scorer=[{plugin=\"a\"}, {plugin=\"a\"}]"], "scorer.1.name = \"a\""),
             (SMALL, &["train.beta=0"], "train.beta = 0: must be above 0"),
+            (SMALL, &["train.loss=[{name=\"nca\"}, {name=\"nca\"}]"], "train.loss.1.name = \"nca\": is there already"),
+            (SMALL, &["train.loss=[{name=\"nca\", weight=0}]"], "train.loss has only weights of 0"),
+            (SMALL, &["train.loss=[{name=\"nca\", beta=0}]"], "train.loss.0.beta = 0: must be above 0"),
+            (
+                SMALL,
+                &["train.loss=robust", "train.label_smoothing=0.5"],
+                "train.label_smoothing = 0.5: must be below 0.5",
+            ),
             (SMALL, &["train.adam_betas=[0.9, 1.0]"], "train.adam_betas"),
             (
                 "name = \"x\"\n[generate]\nfrom = \"r\"\n[[scorer]]\nplugin = \"p\"\ngrant = [\"choose\"]",

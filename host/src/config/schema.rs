@@ -22,24 +22,28 @@ impl Schema {
         &self.root
     }
 
-    /// Follows references, and takes the form a written value has where `null` stands for a key left out.
+    /// Follows references, and takes the form a written value has where `null` stands for a key left out. Of several forms, the first.
     pub fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
-        let mut schema = schema;
-        loop {
-            let reference = schema.get("$ref").and_then(Value::as_str);
-            if let Some(name) = reference.and_then(|r| r.strip_prefix("#/$defs/")) {
-                match self.root["$defs"].get(name) {
-                    Some(definition) => schema = definition,
-                    None => return schema,
-                }
-            } else if let Some(forms) = schema.get("anyOf").and_then(Value::as_array) {
-                match forms.iter().find(|form| form["type"] != "null") {
-                    Some(form) => schema = form,
-                    None => return schema,
-                }
-            } else {
-                return schema;
-            }
+        self.form(schema, |_| true).unwrap_or(schema)
+    }
+
+    /// The form that is a list, of a value that may also be something else: `train.loss`.
+    pub fn list_form<'a>(&'a self, schema: &'a Value) -> Option<&'a Value> {
+        let is_list = |schema: &Value| kind(schema) == "array";
+        self.form(schema, is_list).filter(|_| !is_list(self.resolve(schema)))
+    }
+
+    /// The first form that fits, references followed.
+    fn form<'a>(&'a self, schema: &'a Value, fits: impl Fn(&Value) -> bool + Copy) -> Option<&'a Value> {
+        let reference = schema.get("$ref").and_then(Value::as_str);
+        if let Some(definition) =
+            reference.and_then(|r| r.strip_prefix("#/$defs/")).and_then(|name| self.root["$defs"].get(name))
+        {
+            return self.form(definition, fits);
+        }
+        match schema.get("anyOf").and_then(Value::as_array) {
+            Some(forms) => forms.iter().filter(|form| form["type"] != "null").find_map(|form| self.form(form, fits)),
+            None => Some(schema).filter(|schema| fits(schema)),
         }
     }
 
@@ -51,13 +55,20 @@ impl Schema {
     }
 
     fn value(&self, value: &Value, schema: &Value, path: &str, out: &mut Vec<Problem>) {
-        let schema = self.resolve(schema);
+        let list = self.list_form(schema);
+        let schema = match list {
+            Some(list) if value.is_array() => list,
+            _ => self.resolve(schema),
+        };
         if let Some(choices) = choices(schema) {
             if !value.as_str().is_some_and(|text| choices.contains(&text)) {
-                let list = quoted(&choices);
-                let mut problem = Problem::new(path, format!("= {}: must be {list}", shown(value)));
+                let allowed = quoted(&choices);
+                let mut problem = Problem::new(path, format!("= {}: must be {allowed}", shown(value)));
                 if let Some(near) = value.as_str().and_then(|text| nearest(text, &choices)) {
                     problem = problem.hint(format!("did you mean \"{near}\"?"));
+                } else if let Some(list) = list {
+                    problem = problem
+                        .hint(format!("or a list of sections with the keys {}", self.keys(&list["items"]).join(", ")));
                 }
                 out.push(problem);
             }
@@ -128,6 +139,12 @@ impl Schema {
             Some(other) => problem.hint(format!("`{key}` belongs to [{other}]")),
             None => problem.hint(format!("the keys here are {}", known.join(", "))),
         }
+    }
+
+    /// The keys of a section.
+    fn keys<'a>(&'a self, section: &'a Value) -> Vec<&'a str> {
+        let properties = self.resolve(section)["properties"].as_object();
+        properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
     }
 
     /// The section that does have such a key, for keys written under the wrong header.
@@ -302,13 +319,30 @@ mod tests {
     fn choices_types_lengths_and_patterns_are_checked() {
         assert_eq!(
             one("[train]\nloss = \"dop\""),
-            "train.loss = \"dop\": must be \"dpo\", \"ipo\" or \"hinge\" | did you mean \"dpo\"?"
+            "train.loss = \"dop\": must be \"dpo\", \"cdpo\", \"robust\", \"ipo\", \"hinge\", \"sigmoid-norm\", \"simpo\", \"orpo\", \
+             \"kto\", \"nca\", \"apo-zero\", \"apo-down\" or \"nll\" | did you mean \"dpo\"?"
         );
         assert_eq!(one("[data]\npaths = \"a\""), "data.paths = \"a\": must be a list | write it as [\"a\"]");
         assert_eq!(one("[train]\nadam_betas = [0.9]"), "train.adam_betas has 1 values: must have exactly 2");
         assert!(problems("name = \"a b\"")[0].contains("= \"a b\": must match"));
         assert!(one("[[scorer]]\nplugin = \"x\"\ngrant = [\"chose\"]").contains("scorer.0.grant.0"));
         assert_eq!(one("[world]\ndocuments = 5"), "world.kind is missing | kind: Which world; `mini` is the only one.");
+    }
+
+    #[test]
+    fn a_value_of_two_forms_is_checked_as_the_form_that_was_written() {
+        assert!(problems("name = \"x\"\n[train]\nloss = \"simpo\"").is_empty());
+        assert!(
+            problems("name = \"x\"\n[train]\nloss = [{ name = \"dpo\" }, { name = \"nca\", weight = 0.5 }]").is_empty()
+        );
+        assert_eq!(one("[[train.loss]]\nname = \"dpo\"\nweight = -1"), "train.loss.0.weight = -1: must be at least 0");
+        assert!(one("[[train.loss]]\nname = \"dop\"").ends_with("| did you mean \"dpo\"?"));
+        assert!(one("[[train.loss]]\nname = \"dpo\"\nwieght = 1").ends_with("| did you mean `weight`?"));
+        assert_eq!(one("[train]\nloss = []"), "train.loss has 0 values: must have at least 1");
+        assert!(
+            one("[train]\nloss = { dpo = 1 }").ends_with("| or a list of sections with the keys beta, name, weight")
+        );
+        assert!(one("[train]\nloss = [\"dpo\"]").starts_with("train.loss.0 = \"dpo\": must be a section of keys"));
     }
 
     #[test]

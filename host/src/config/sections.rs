@@ -190,11 +190,21 @@ pub struct ModelSection {
     /// CPU threads of libtorch; 0 leaves it to libtorch. More than one can change the last bits of sums.
     #[schemars(range(max = 1024))]
     pub threads: usize,
+    /// Read the text of special tokens (such as `<|im_end|>`) inside a message as those tokens, as transformers does. Otherwise it is
+    /// ordinary text: only the chat template writes special tokens.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub special_tokens_in_messages: bool,
 }
 
 impl Default for ModelSection {
     fn default() -> Self {
-        Self { path: None, device: DeviceChoice::Auto, dtype: Dtype::F32, threads: 1 }
+        Self {
+            path: None,
+            device: DeviceChoice::Auto,
+            dtype: Dtype::F32,
+            threads: 1,
+            special_tokens_in_messages: false,
+        }
     }
 }
 
@@ -401,6 +411,10 @@ pub struct Scorer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
+    /// Run the shared library `PLUGIN.so` of the plugin directory instead of the component: without a sandbox and without
+    /// limits, so `sha256` must pin it.
+    #[serde(default)]
+    pub native: bool,
 }
 
 /// What a fault does.
@@ -518,33 +532,51 @@ pub struct StageSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
+    /// Run the shared library `POLICY.so` of the plugin directory instead of the component: without a sandbox and without
+    /// limits, so `sha256` must pin it.
+    #[serde(default)]
+    pub native: bool,
 }
 
 /// Preference training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Train {
-    /// The loss.
-    pub loss: Loss,
-    /// β: how strongly the policy is held to the reference.
+    /// The loss (formulas in docs/method.md), or several, weighted and added: `loss = [{ name = "dpo" }, { name = "nca", weight = 0.5 }]`.
+    pub loss: LossChoice,
+    /// β: how strongly the policy is held to the reference. Losses without a reference want a larger one: `simpo` 2 to 2.5.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub beta: f64,
-    /// cDPO's ε: the share of labels taken to be wrong.
+    /// ε: the share of labels taken to be wrong, by `dpo`, `cdpo`, `robust` (below 0.5) and `simpo`.
     #[schemars(range(min = 0.0, max = 0.5))]
     pub label_smoothing: f64,
-    /// η: weight of the chosen responses' NLL per token, added to the loss.
+    /// γ of `simpo`: the margin wanted between the two mean log-probabilities, times β.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub gamma: f64,
+    /// λ of `orpo`: weight of its odds-ratio term beside the NLL.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub orpo_lambda: f64,
+    /// λ_D of `kto`: weight of the chosen responses.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub desirable_weight: f64,
+    /// λ_U of `kto`: weight of the rejected responses.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub undesirable_weight: f64,
+    /// η: weight of the chosen responses' NLL per token, added to any loss.
     #[schemars(range(min = 0.0))]
     pub nll_weight: f64,
+    /// What an NLL (`nll_weight`, `nll`, `orpo`) is the mean over.
+    pub nll_mean: NllMean,
     /// Peak learning rate of AdamW; 5e-7 (full) or 1e-5 (LoRA) where left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub learning_rate: Option<f64>,
-    /// The rate's course within a stage: warm-up, then linear to `final_rate` of the peak, or constant.
+    /// The rate's course within a stage, after the warm-up.
     pub schedule: Schedule,
     /// Share of a stage's steps spent on warm-up.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub warmup: f64,
-    /// Where the linear schedule ends, as a share of the peak.
+    /// Where the linear and the cosine schedule end, as a share of the peak.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub final_rate: f64,
     /// AdamW's β₁ and β₂.
@@ -573,10 +605,15 @@ pub struct Train {
 impl Default for Train {
     fn default() -> Self {
         Self {
-            loss: Loss::Dpo,
+            loss: LossChoice::One(Loss::Dpo),
             beta: 0.1,
             label_smoothing: 0.0,
+            gamma: 0.5,
+            orpo_lambda: 0.1,
+            desirable_weight: 1.0,
+            undesirable_weight: 1.0,
             nll_weight: 0.0,
+            nll_mean: NllMean::Response,
             learning_rate: None,
             schedule: Schedule::Linear,
             warmup: 0.1,
@@ -593,25 +630,83 @@ impl Default for Train {
     }
 }
 
+/// One loss, or several with weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum LossChoice {
+    /// By name.
+    One(Loss),
+    /// Their weighted sum.
+    Mix(#[schemars(length(min = 1))] Vec<LossTerm>),
+}
+
+/// One loss of several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LossTerm {
+    /// Which; none twice.
+    pub name: Loss,
+    /// What it is multiplied by.
+    #[serde(default = "one_f")]
+    #[schemars(range(min = 0.0))]
+    pub weight: f64,
+    /// Its own β; `train.beta`, or what the staging policy sets instead, where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub beta: Option<f64>,
+}
+
 /// The preference losses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// −log σ(βh); with `label_smoothing`, cDPO.
     Dpo,
+    /// The same as `dpo`, for those who set `label_smoothing`.
+    Cdpo,
+    /// cDPO without its bias: unbiased where a share `label_smoothing` of the labels is wrong.
+    Robust,
     /// (h̄ − 1/(2β))², h̄ from per-token means.
     Ipo,
     /// max(0, 1 − βh).
     Hinge,
+    /// −log σ(βh̄), h̄ from per-token means.
+    SigmoidNorm,
+    /// −log σ(β · difference of mean log-probabilities − `gamma`); no reference.
+    Simpo,
+    /// NLL − `orpo_lambda` · log σ(difference of log odds); no reference.
+    Orpo,
+    /// Both responses on their own against the batch's KL, with `desirable_weight` and `undesirable_weight`. Two more forward passes a step.
+    Kto,
+    /// −log σ(r_w) − ½ log σ(−r_w) − ½ log σ(−r_l).
+    Nca,
+    /// (1 − σ(r_w)) + σ(r_l): up with the chosen, down with the rejected.
+    ApoZero,
+    /// σ(r_w) + (1 − σ(βh)): down with both, more with the rejected.
+    ApoDown,
+    /// The chosen responses' NLL alone: supervised fine-tuning on them; no reference.
+    Nll,
+}
+
+/// What a negative log-likelihood is the mean over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NllMean {
+    /// The tokens of each response, then the pairs: every pair weighs the same.
+    Response,
+    /// All tokens of the batch: every token weighs the same, as in TRL.
+    Token,
 }
 
 /// Learning-rate schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// Warm-up, then linear to `final_rate`.
+    /// Linear to `final_rate`.
     Linear,
-    /// Warm-up, then constant.
+    /// Half a cosine to `final_rate`.
+    Cosine,
+    /// Constant.
     Constant,
 }
 

@@ -19,6 +19,17 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     parse(path, &text)
 }
 
+/// All whole lines of a file that another process may be writing; none where it is not there.
+pub fn read_whole_lines<T: DeserializeOwned>(path: &Path) -> Result<Option<Vec<T>>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
+    parse(path, &String::from_utf8_lossy(&bytes[..whole])).map(Some)
+}
+
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>> {
     text.lines()
         .enumerate()

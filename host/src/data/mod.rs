@@ -28,7 +28,7 @@ use crate::error::UserError;
 use crate::records::{Prompt, PromptText};
 
 pub use hash::{digest, in_part, prompt_id, sha256_hex, unit_draw};
-pub use responses::read_responses;
+pub use responses::{read_responses, read_sample};
 pub use texts::read_texts;
 
 /// What was read.

@@ -56,6 +56,11 @@ pub fn read_responses(path: &Path, generate: &Generate) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
+/// One sample, as on a line of such a file.
+pub fn read_sample(object: &Map<String, Value>) -> Result<Sample, String> {
+    sample(object, &Generate::default())
+}
+
 fn sample(object: &Map<String, Value>, generate: &Generate) -> Result<Sample, String> {
     let prompt = match &generate.prompt_field {
         Some(field) => {

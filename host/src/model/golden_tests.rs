@@ -7,7 +7,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::decoder::Input;
 use super::*;
-use crate::config::{DeviceChoice, Dtype};
+use crate::config::DeviceChoice;
 
 /// The folder of golden numbers; a test without it says so.
 pub fn oracles() -> Option<PathBuf> {
@@ -23,13 +23,32 @@ pub fn oracles() -> Option<PathBuf> {
 }
 
 pub fn section() -> ModelSection {
-    ModelSection { path: None, device: DeviceChoice::Cpu, dtype: Dtype::F32, threads: 1 }
+    ModelSection { device: DeviceChoice::Cpu, ..ModelSection::default() }
 }
 
-fn decoder(dir: &Path, config: &str) -> Decoder {
-    let config: Value =
-        serde_json::from_str(&std::fs::read_to_string(dir.join(config)).expect("config")).expect("json");
-    let spec = Spec::from_config(&config).expect("a supported config");
+/// The golden checkpoints; those after the first ten are Llama's weights in shards and in bf16.
+pub const ARCHITECTURES: [&str; 12] = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "gpt2",
+    "olmo2",
+    "smollm3",
+    "llama_sharded",
+    "llama_bf16",
+];
+
+/// A file of JSON.
+pub fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON")
+}
+
+fn decoder(dir: &Path, config: &Value) -> Decoder {
+    let spec = Spec::from_config(config).expect("a supported config");
     let mut weights = Weights::open(dir, Device::Cpu, Kind::Float).expect("weights");
     Decoder::load(spec, &mut weights, Device::Cpu).expect("a whole model")
 }
@@ -47,17 +66,17 @@ fn golden(file: &Path, names: &[(&str, &[i64], Kind)]) -> Vec<Tensor> {
 /// Noise of a right f32 implementation is 2–8e-6 here; the smallest feature left out moves logits by 1.4e-3.
 const LOGIT_TOLERANCE: f64 = 5e-5;
 
-#[test]
-fn logits_and_greedy_tokens_equal_transformers_from_both_forms_of_the_config() {
-    let Some(oracles) = oracles() else { return };
-    for (name, config) in [
-        ("llama", "config.json"),
-        ("llama", "config_legacy.json"),
-        ("llama_sharded", "config.json"),
-        ("llama_bf16", "config.json"),
-    ] {
-        let dir = oracles.join("archs").join(name);
-        let decoder = decoder(&dir, config);
+/// What transformers was given and what it gave: two rows, the second with seven pads on the left.
+struct Golden {
+    ids: Tensor,       // [2, 24]
+    attention: Tensor, // [2, 24]
+    positions: Tensor, // [2, 24]
+    logits: Tensor,    // [2, 24, 384]
+    greedy: Tensor,    // [2, 16]
+}
+
+impl Golden {
+    fn read(dir: &Path) -> Self {
         let tensors = golden(
             &dir.join("golden.safetensors"),
             &[
@@ -68,35 +87,95 @@ fn logits_and_greedy_tokens_equal_transformers_from_both_forms_of_the_config() {
                 ("greedy", &[2, 16], Kind::Int64),
             ],
         );
-        let [ids, attention, positions, logits, greedy] = &tensors[..] else { unreachable!() };
+        let Ok([ids, attention, positions, logits, greedy]) = <[Tensor; 5]>::try_from(tensors) else { unreachable!() };
+        Self { ids, attention, positions, logits, greedy }
+    }
+
+    /// The greatest distance of a decoder's logits from these, pads left out.
+    fn distance(&self, decoder: &Decoder) -> f64 {
         let causal = Tensor::ones([24, 24], (Kind::Bool, Device::Cpu)).tril(0);
         let own = Tensor::eye(24, (Kind::Bool, Device::Cpu));
-        let mask = attention.to_kind(Kind::Bool).view([2, 1, 1, 24]).logical_and(&causal).logical_or(&own);
+        let mask = self.attention.to_kind(Kind::Bool).view([2, 1, 1, 24]).logical_and(&causal).logical_or(&own);
         let ours = no_grad(|| {
-            let hidden = decoder.hidden(&Input { ids, positions, mask: Some(&mask), adapter: true });
-            decoder.logits(&hidden) * attention.unsqueeze(-1)
+            let (ids, positions) = (&self.ids, &self.positions);
+            let hidden =
+                decoder.hidden(&Input { ids, positions, key_positions: None, mask: Some(&mask), adapter: true });
+            decoder.logits(&hidden) * self.attention.unsqueeze(-1)
         });
-        let error = (ours - logits).abs().max().double_value(&[]);
-        assert!(error <= LOGIT_TOLERANCE, "{name} {config}: |Δ| = {error:e}");
+        (ours - &self.logits).abs().max().double_value(&[])
+    }
+}
 
-        // Greedy continuation of the row without padding, and of the padded row without its padding.
-        for row in 0..2 {
-            let skip = 24 - attention.get(row).sum(Kind::Int64).int64_value(&[]);
-            let mut tokens: Vec<i64> = Vec::try_from(ids.get(row).narrow(0, skip, 24 - skip)).expect("ids");
-            let start = tokens.len();
-            for _ in 0..16 {
-                let n = tokens.len() as i64;
-                let ids = Tensor::from_slice(&tokens).view([1, n]);
-                let positions = Tensor::arange(n, (Kind::Int64, Device::Cpu)).view([1, n]);
-                let hidden =
-                    no_grad(|| decoder.hidden(&Input { ids: &ids, positions: &positions, mask: None, adapter: true }));
-                tokens.push(decoder.logits(&hidden.narrow(1, n - 1, 1)).argmax(-1, false).int64_value(&[0, 0]));
+#[test]
+fn logits_and_greedy_tokens_equal_transformers_from_both_forms_of_the_config() {
+    let Some(oracles) = oracles() else { return };
+    for name in ARCHITECTURES {
+        let dir = oracles.join("archs").join(name);
+        let golden = Golden::read(&dir);
+        for config in ["config.json", "config_legacy.json"] {
+            if !dir.join(config).exists() {
+                assert!(name.starts_with("llama_"), "{name} has both forms");
+                continue;
             }
-            let expected: Vec<i64> = Vec::try_from(greedy.get(row)).expect("ids");
-            // After an end-of-sequence token transformers writes padding.
-            let until = expected.iter().position(|&id| id == 2).map_or(16, |at| at + 1);
-            assert_eq!(tokens[start..start + until], expected[..until], "{name} row {row}");
+            let decoder = decoder(&dir, &json(&dir.join(config)));
+            let error = golden.distance(&decoder);
+            assert!(error <= LOGIT_TOLERANCE, "{name} {config}: |Δ| = {error:e}");
+            greedy_equals(&decoder, &golden, name);
         }
+    }
+}
+
+/// Greedy continuation of the row without padding, and of the padded row without its padding.
+fn greedy_equals(decoder: &Decoder, golden: &Golden, name: &str) {
+    for row in 0..2 {
+        let skip = 24 - golden.attention.get(row).sum(Kind::Int64).int64_value(&[]);
+        let mut tokens: Vec<i64> = Vec::try_from(golden.ids.get(row).narrow(0, skip, 24 - skip)).expect("ids");
+        let start = tokens.len();
+        for _ in 0..16 {
+            let n = tokens.len() as i64;
+            let ids = Tensor::from_slice(&tokens).view([1, n]);
+            let positions = Tensor::arange(n, (Kind::Int64, Device::Cpu)).view([1, n]);
+            let input = Input { ids: &ids, positions: &positions, key_positions: None, mask: None, adapter: true };
+            let hidden = no_grad(|| decoder.hidden(&input));
+            tokens.push(decoder.logits(&hidden.narrow(1, n - 1, 1)).argmax(-1, false).int64_value(&[0, 0]));
+        }
+        let expected: Vec<i64> = Vec::try_from(golden.greedy.get(row)).expect("ids");
+        assert_eq!(tokens[start..], expected, "{name} row {row}");
+    }
+}
+
+/// Every feature that `p1_sensitivity.py` switched off moves our logits exactly as far as transformers'.
+#[test]
+fn a_feature_switched_off_moves_the_logits_as_far_as_in_transformers() {
+    let Some(oracles) = oracles() else { return };
+    let plain = |theta: f64| serde_json::json!({"rope_type": "default", "rope_theta": theta});
+    let one = serde_json::json!({"sliding_attention": plain(1e6), "full_attention": plain(1e6)});
+    let changes = [
+        ("llama", "no llama3 rope scaling", "rope_parameters", plain(5e5)),
+        ("llama", "rms_norm_eps 1e-6", "rms_norm_eps", 1e-6.into()),
+        ("qwen2", "rope_theta 1e4", "rope_parameters", plain(1e4)),
+        ("mistral", "no sliding window", "sliding_window", Value::Null),
+        ("mistral", "sliding window 9", "sliding_window", 9.into()),
+        ("gemma2", "no attention softcap", "attn_logit_softcapping", Value::Null),
+        ("gemma2", "no final softcap", "final_logit_softcapping", Value::Null),
+        ("gemma2", "no sliding window", "sliding_window", 64.into()),
+        ("gemma2", "query scalar = head_dim", "query_pre_attn_scalar", 16.into()),
+        ("gemma3", "no sliding window", "sliding_window", 64.into()),
+        ("gemma3", "one rope theta", "rope_parameters", one),
+        ("smollm3", "rope in every layer", "no_rope_layers", vec![1, 1, 1].into()),
+        ("gpt2", "exact gelu", "activation_function", "gelu".into()),
+    ];
+    let recorded = json(&oracles.join("archs/sensitivity.json"));
+    let recorded = recorded.as_array().expect("a list");
+    assert_eq!(recorded.len(), changes.len(), "all of them are tried");
+    for (entry, (name, what, key, value)) in recorded.iter().zip(changes) {
+        assert_eq!((entry["arch"].as_str(), entry["change"].as_str()), (Some(name), Some(what)));
+        let dir = oracles.join("archs").join(name);
+        let mut config = json(&dir.join("config.json"));
+        config[key] = value;
+        let distance = Golden::read(&dir).distance(&decoder(&dir, &config));
+        let expected = entry["max_logit_change"].as_f64().expect("a number");
+        assert!((distance - expected).abs() <= 2.0 * LOGIT_TOLERANCE, "{name}, {what}: {distance} {expected}");
     }
 }
 
@@ -116,7 +195,9 @@ fn an_adapter_that_peft_wrote_gives_pefts_logits_and_ours_reads_back() {
     let [ids, initial, tuned] = &tensors[..] else { unreachable!() };
     let positions = Tensor::arange(24, (Kind::Int64, Device::Cpu)).expand([2, 24], false);
     let difference = |model: &Model, adapter: bool, golden: &Tensor| {
-        let hidden = no_grad(|| model.decoder.hidden(&Input { ids, positions: &positions, mask: None, adapter }));
+        let hidden = no_grad(|| {
+            model.decoder.hidden(&Input { ids, positions: &positions, key_positions: None, mask: None, adapter })
+        });
         (model.decoder.logits(&hidden) - golden).abs().max().double_value(&[])
     };
     model.attach_saved(&dir.join("lora_lr2e-3/adapter_final")).expect("PEFT's adapter");

@@ -70,6 +70,7 @@ impl Model {
         let hidden = self.decoder.hidden(&Input {
             ids: &Tensor::f_from_slice(&ids)?.f_view([b, t])?.f_to_device(device)?,
             positions: &Tensor::f_from_slice(&positions)?.f_view([b, t])?.f_to_device(device)?,
+            key_positions: None,
             mask: mask.as_ref(),
             adapter,
         });

@@ -35,6 +35,11 @@ pub trait Adapter {
     fn low(&mut self, name: &str, out: i64, input: i64) -> Result<Option<Low>>;
 }
 
+/// Whether a layer is meant by a target, as PEFT has it: by the end of its name, from a dot on.
+pub fn is_called(layer: &str, target: &str) -> bool {
+    layer.strip_suffix(target).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
 /// A new adapter, in f32 whatever the model's format: A uniform in ±1/√in (PEFT's Kaiming with a = √5), B zero, so that it changes nothing at first.
 pub struct New<'a, F> {
     /// Rank, alpha and targets.
@@ -47,7 +52,7 @@ pub struct New<'a, F> {
 
 impl<F: FnMut() -> f32> Adapter for New<'_, F> {
     fn low(&mut self, name: &str, out: i64, input: i64) -> Result<Option<Low>> {
-        if !self.lora.targets.iter().any(|t| name.rsplit('.').next() == Some(t)) {
+        if !self.lora.targets.iter().any(|target| is_called(name, target)) {
             return Ok(None);
         }
         let rank = i64::try_from(self.lora.rank)?;
@@ -76,7 +81,8 @@ impl Saved {
             .map_err(|e| UserError::new(format!("cannot read {}: {e}", path.display())))?;
         let config: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
-        for field in ["use_dora", "use_rslora", "lora_bias", "fan_in_fan_out"] {
+        // `fan_in_fan_out` says how PEFT would merge into GPT-2's transposed matrices; A and B are the same with it and without.
+        for field in ["use_dora", "use_rslora", "lora_bias"] {
             if config.get(field).and_then(serde_json::Value::as_bool) == Some(true) {
                 return Err(UserError::new(format!("{}: `{field}` is not supported", path.display())).into());
             }

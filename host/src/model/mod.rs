@@ -3,20 +3,29 @@
 //! Comes in: a Hugging Face model folder. Goes out: token ids, log-probabilities and entropies, new model folders. It knows nothing of
 //! uncertainty, pairs or plugins.
 
-mod adamw;
-mod decoder;
-mod device;
-mod logprobs;
-pub mod lora;
-mod sampler;
 mod spec;
-mod text;
-mod trainer;
-pub mod tree;
 mod weights;
+mod linear;
+mod attention;
+mod block;
+mod decoder;
+pub mod lora;
+mod seams;
+mod text;
+mod device;
+pub mod tree;
+mod logprobs;
+mod sampler;
+mod adamw;
+mod trainer;
+mod look;
 
 #[cfg(test)]
 pub mod golden_tests;
+#[cfg(test)]
+mod family_tests;
+#[cfg(test)]
+mod text_tests;
 
 use std::path::Path;
 
@@ -27,9 +36,10 @@ use tch::{Device, Kind, Tensor};
 use adamw::AdamW;
 pub use decoder::Decoder;
 pub use device::matmul_rate;
+pub use look::{Facts, Memory, inspect, logits};
 
 pub use sampler::{Request, Sampled, Sampling};
-pub use spec::{Family, Spec};
+pub use spec::Spec;
 pub use text::Text;
 pub use trainer::Trainer;
 use weights::Weights;
@@ -65,27 +75,20 @@ pub struct Model {
 impl Model {
     /// Loads a model folder.
     pub fn load(dir: &Path, section: &ModelSection) -> Result<Self> {
-        if !dir.is_dir() {
-            return Err(UserError::new(format!("the model folder {} does not exist", dir.display()))
-                .hint("model.path names a folder with config.json, model.safetensors and tokenizer.json")
-                .into());
-        }
-        let device = device::prepare(section.device, section.threads)?;
-        let kind = device::kind(section.dtype);
-        let spec = Spec::read(dir)?;
-        let mut weights = Weights::open(dir, device, kind)?;
-        let decoder =
-            Decoder::load(spec, &mut weights, device).with_context(|| format!("loading {}", dir.display()))?;
-        let text = Text::load(dir)?;
-        let config: Value = serde_json::from_str(&std::fs::read_to_string(dir.join("config.json"))?)?;
-        let eos = eos_ids(dir, &config, &text)?;
+        let (decoder, device, kind) = load_decoder(dir, section)?;
+        let text = read_text(dir, section)?;
+        let config = read_config(dir)?;
+        let eos = eos_ids(dir, &config, text.eos_id()).ok_or_else(|| {
+            UserError::new(format!("{} names no end-of-sequence token", dir.display()))
+                .hint("set eos_token_id in generation_config.json")
+        })?;
         Ok(Self { decoder, text, eos, device, kind, config })
     }
 
     /// A new model with random weights, for a tokenizer that lies in `dir`. `draw` yields standard normals.
     pub fn random(spec: Spec, dir: &Path, section: &ModelSection, draw: impl FnMut() -> f32) -> Result<Self> {
         let device = device::prepare(section.device, section.threads)?;
-        let text = Text::load(dir)?;
+        let text = read_text(dir, section)?;
         let eos: Vec<u32> = text.eos_id().into_iter().collect();
         if eos.is_empty() {
             return Err(UserError::new(format!("the tokenizer in {} names no eos_token", dir.display()))
@@ -93,7 +96,7 @@ impl Model {
                 .into());
         }
         let config = spec.to_config(&eos, None, "float32");
-        let decoder = Decoder::random(spec, device, draw);
+        let decoder = Decoder::random(spec, device, draw)?;
         Ok(Self { decoder, text, eos, device, kind: Kind::Float, config })
     }
 
@@ -123,12 +126,12 @@ impl Model {
     pub fn attach_new(&mut self, lora: &Lora, draw: impl FnMut() -> f32) -> Result<()> {
         self.decoder.attach(&mut lora::New { lora, device: self.device, draw })?;
         let adapted = self.decoder.adapter();
-        let unknown =
-            |target: &&String| !adapted.iter().any(|(name, _)| name.rsplit('.').next() == Some(target.as_str()));
+        let unknown = |target: &&String| !adapted.iter().any(|(name, _)| lora::is_called(name, target));
         let missing: Vec<&str> = lora.targets.iter().filter(unknown).map(String::as_str).collect();
         if adapted.is_empty() || !missing.is_empty() {
+            let layers = self.decoder.spec.family.names.linears().join(", ");
             return Err(UserError::new(format!("train.lora.targets: no layer of the model is called {missing:?}"))
-                .hint("the layers are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj")
+                .hint(format!("the layers of this architecture are {layers}"))
                 .into());
         }
         Ok(())
@@ -143,25 +146,7 @@ impl Model {
 
     /// Refuses ids and lengths for which the decoder has no place: its tensors would be indexed out of range.
     pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
-        let spec = &self.decoder.spec;
-        if let Some(id) = ids.iter().find(|id| i64::from(**id) >= spec.vocabulary) {
-            return Err(UserError::new(format!(
-                "there is a token id {id}, but the model's vocabulary has {} entries",
-                spec.vocabulary
-            ))
-            .hint("the tokenizer, or the token ids of responses made elsewhere, belong to another model")
-            .into());
-        }
-        if ids.len() as i64 > spec.positions {
-            return Err(UserError::new(format!(
-                "a text of {} tokens exceeds the model's {} positions",
-                ids.len(),
-                spec.positions
-            ))
-            .hint("lower sft.max_tokens or generate.max_tokens, or leave the text out")
-            .into());
-        }
-        Ok(())
+        self.decoder.spec.check_ids(ids)
     }
 
     /// How far one token's log-probability may move with the order of summation, nats: bf16 keeps 8 bits of a logit.
@@ -179,8 +164,37 @@ impl Model {
     }
 }
 
+/// A folder's decoder, and where and as what it was loaded.
+fn load_decoder(dir: &Path, section: &ModelSection) -> Result<(Decoder, Device, Kind)> {
+    check_folder(dir)?;
+    let device = device::prepare(section.device, section.threads)?;
+    let kind = device::kind(section.dtype);
+    let spec = Spec::read(dir)?;
+    let mut weights = Weights::open(dir, device, kind)?;
+    let decoder = Decoder::load(spec, &mut weights, device).with_context(|| format!("loading {}", dir.display()))?;
+    Ok((decoder, device, kind))
+}
+
+fn read_text(dir: &Path, section: &ModelSection) -> Result<Text> {
+    let text = Text::load(dir)?;
+    Ok(if section.special_tokens_in_messages { text.with_special_tokens_in_messages() } else { text })
+}
+
+fn check_folder(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    Err(UserError::new(format!("the model folder {} does not exist", dir.display()))
+        .hint("a model folder holds config.json, model.safetensors and tokenizer.json")
+        .into())
+}
+
+fn read_config(dir: &Path) -> Result<Value> {
+    Ok(serde_json::from_str(&std::fs::read_to_string(dir.join("config.json"))?)?)
+}
+
 /// All ids that end a response: generation_config.json's, else config.json's, else the tokenizer's.
-fn eos_ids(dir: &Path, config: &Value, text: &Text) -> Result<Vec<u32>> {
+fn eos_ids(dir: &Path, config: &Value, tokenizers: Option<u32>) -> Option<Vec<u32>> {
     let generation: Value = std::fs::read_to_string(dir.join("generation_config.json"))
         .ok()
         .and_then(|t| serde_json::from_str(&t).ok())
@@ -193,10 +207,6 @@ fn eos_ids(dir: &Path, config: &Value, text: &Text) -> Result<Vec<u32>> {
             None => Vec::new(),
         }
     };
-    let found = [ids(&generation), ids(config), text.eos_id().into_iter().collect()];
-    found.into_iter().find(|list| !list.is_empty()).ok_or_else(|| {
-        UserError::new(format!("{} names no end-of-sequence token", dir.display()))
-            .hint("set eos_token_id in generation_config.json")
-            .into()
-    })
+    let found = [ids(&generation), ids(config), tokenizers.into_iter().collect()];
+    found.into_iter().find(|list| !list.is_empty())
 }

@@ -59,7 +59,7 @@ impl Model {
         }
         let width = if self.kind == Kind::BFloat16 { 2 } else { 4 };
         let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0) + sampling.max_tokens;
-        let row = longest * (2 * spec.kv_heads * spec.head_size) as usize * spec.layers * width;
+        let row = longest * spec.cached_per_position() as usize * width;
         let rows = (CACHE_BYTES / row.max(1)).max(1);
         let mut all = Vec::with_capacity(requests.len());
         let mut start = 0;
@@ -160,6 +160,7 @@ impl Model {
         let (hidden, cache) = self.decoder.prefill(&Input {
             ids: &Tensor::f_from_slice(&ids)?.f_view([p, w])?.f_to_device(self.device)?,
             positions: &positions,
+            key_positions: None,
             // Padding stands on the right, where causality hides it from every real token.
             mask: None,
             adapter: true,
@@ -197,14 +198,33 @@ impl Model {
             mask[row * (slot + 1) + length..row * (slot + 1) + prompt_width].fill(false);
         }
         let mask = Tensor::f_from_slice(&mask)?.f_view([r, 1, 1, slot as i64 + 1])?.f_to_device(self.device)?;
+        let key_positions = match self.decoder.spec.shortest_window().is_some_and(|window| window <= slot as i64) {
+            true => Some(self.key_positions(rows, lengths, prompt_width, slot)?),
+            false => None,
+        };
         let input = Input {
             ids: &Tensor::f_from_slice(ids)?.f_view([r, 1])?.f_to_device(self.device)?,
             positions: &Tensor::f_from_slice(&positions)?.f_view([r, 1])?.f_to_device(self.device)?,
+            key_positions: key_positions.as_ref(),
             mask: Some(&mask),
             adapter: true,
         };
         let hidden = self.decoder.step(&input, cache, slot as i64);
         Ok(self.decoder.logits(&hidden.squeeze_dim(1)))
+    }
+
+    /// Position of what lies in each slot of the cache `[R, slot + 1]`: between a short prompt and its response there is padding.
+    fn key_positions(
+        &self,
+        rows: &[(usize, usize)],
+        lengths: &[usize],
+        prompt_width: usize,
+        slot: usize,
+    ) -> Result<Tensor> {
+        let position = |length: usize, s: usize| if s < prompt_width { s } else { length + s - prompt_width } as i64;
+        let all: Vec<i64> =
+            rows.iter().flat_map(|&(request, _)| (0..=slot).map(move |s| position(lengths[request], s))).collect();
+        Ok(Tensor::f_from_slice(&all)?.f_view([rows.len() as i64, slot as i64 + 1])?.f_to_device(self.device)?)
     }
 
     /// Draws one token per row by inverting the cumulative distribution at `uniform`.

@@ -1,7 +1,7 @@
 //! Text to token ids and back: the tokenizer, and the chat template that turns a dialogue into a prompt.
 //!
-//! Comes in: `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` (or the legacy field). Special-token text inside a
-//! message is still read as special tokens, as transformers does.
+//! Comes in: `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` (or the legacy field). The text of special tokens inside a
+//! message is ordinary text (see [`Seams`]), unless the config asks for what transformers does.
 
 use std::path::Path;
 
@@ -12,8 +12,9 @@ use minijinja::{Environment, ErrorKind, Value as Jinja, context};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use super::seams::Seams;
 use crate::error::UserError;
-use crate::records::PromptText;
+use crate::records::{Message, PromptText};
 
 /// A model's tokenizer and template.
 pub struct Text {
@@ -21,6 +22,7 @@ pub struct Text {
     template: Option<Environment<'static>>,
     bos: String,
     eos: String,
+    seams: Option<Seams>,
 }
 
 const TEMPLATE: &str = "chat";
@@ -61,7 +63,13 @@ impl Text {
             .map(compile)
             .transpose()
             .with_context(|| format!("reading the chat template of {}", dir.display()))?;
-        Ok(Self { tokenizer, template, bos: special("bos_token"), eos: special("eos_token") })
+        let seams = Some(Seams::new(&tokenizer));
+        Ok(Self { tokenizer, template, bos: special("bos_token"), eos: special("eos_token"), seams })
+    }
+
+    /// The same, but the text of special tokens inside a message is read as those tokens.
+    pub fn with_special_tokens_in_messages(self) -> Self {
+        Self { seams: None, ..self }
     }
 
     /// The end-of-sequence token that `tokenizer_config.json` names.
@@ -69,17 +77,30 @@ impl Text {
         self.tokenizer.token_to_id(&self.eos)
     }
 
+    /// Whether dialogues can be rendered.
+    pub fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// Entries that a model for it needs: the highest id and one, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
-    /// The text that stands before the continuation. A dialogue is rendered up to where the assistant speaks.
-    pub fn render(&self, prompt: &PromptText) -> Result<String> {
-        let messages = match prompt {
-            PromptText::Text(text) => return Ok(text.clone()),
-            PromptText::Chat(messages) => messages,
-        };
+    /// The text that stands before the continuation, as it goes to [`Self::encode`]. A dialogue is rendered up to where the assistant
+    /// speaks; its messages may hold seams.
+    fn before(&self, prompt: &PromptText) -> Result<String> {
+        match prompt {
+            PromptText::Text(text) => Ok(text.clone()),
+            PromptText::Chat(messages) => match &self.seams {
+                Some(seams) => self.dialogue(&seams.sew(messages), true),
+                None => self.dialogue(messages, true),
+            },
+        }
+    }
+
+    /// A dialogue by the chat template; `speaks` ends it where the assistant's answer begins.
+    pub fn dialogue(&self, messages: &[Message], speaks: bool) -> Result<String> {
         let Some(environment) = &self.template else {
             return Err(UserError::new("a prompt is a dialogue, but the model has no chat template")
                 .hint("give prompts as plain text, or put a chat_template.jinja into the model folder")
@@ -87,7 +108,7 @@ impl Text {
         };
         let template = environment.get_template(TEMPLATE)?;
         template
-            .render(context! { messages => Jinja::from(Serde(messages)), bos_token => &self.bos, eos_token => &self.eos, add_generation_prompt => true })
+            .render(context! { messages => Jinja::from(Serde(messages)), bos_token => &self.bos, eos_token => &self.eos, add_generation_prompt => speaks })
             .map_err(|e| {
                 UserError::new(format!("the chat template refuses a prompt: {e:#}"))
                     .hint("check the order and roles of its messages")
@@ -97,13 +118,13 @@ impl Text {
 
     /// Ids of a prompt: text as the tokenizer begins any text, a rendered dialogue as it is (the template writes its own beginning).
     pub fn prompt_ids(&self, prompt: &PromptText) -> Result<Vec<u32>> {
-        self.encode(&self.render(prompt)?, matches!(prompt, PromptText::Text(_)))
+        self.encode(&self.before(prompt)?, matches!(prompt, PromptText::Text(_)))
     }
 
     /// Ids of the prompt followed by a continuation, and from where the continuation counts: after the tokens that it shares with the
     /// prompt alone.
     pub fn continuation(&self, prompt: &PromptText, continuation: &str) -> Result<(Vec<u32>, usize)> {
-        let text = self.render(prompt)?;
+        let text = self.before(prompt)?;
         let begin = matches!(prompt, PromptText::Text(_));
         let alone = self.encode(&text, begin)?;
         let ids = self.encode(&(text + continuation), begin)?;
@@ -113,7 +134,7 @@ impl Text {
 
     /// Ids of the prompt followed by each option, and from where the options differ: what they share cancels out between them.
     pub fn options(&self, prompt: &PromptText, options: &[String]) -> Result<(Vec<Vec<u32>>, usize)> {
-        let text = self.render(prompt)?;
+        let text = self.before(prompt)?;
         let begin = matches!(prompt, PromptText::Text(_));
         let all: Vec<Vec<u32>> =
             options.iter().map(|option| self.encode(&format!("{text}{option}"), begin)).collect::<Result<_>>()?;
@@ -123,6 +144,9 @@ impl Text {
 
     /// Ids of a text; `begin` lets the tokenizer add what it puts around any text (a beginning-of-sequence token, say).
     pub fn encode(&self, text: &str, begin: bool) -> Result<Vec<u32>> {
+        if let Some(seams) = self.seams.as_ref().filter(|_| Seams::are_in(text)) {
+            return seams.encode(&self.tokenizer, text);
+        }
         let encoding = self.tokenizer.encode_fast(text, begin).map_err(|e| anyhow!("tokenizing: {e}"))?;
         Ok(encoding.get_ids().to_vec())
     }

@@ -12,6 +12,7 @@ use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
+use super::linear::{Role, Source};
 use crate::error::UserError;
 
 /// The tensors of a model folder.
@@ -76,6 +77,13 @@ impl Weights {
 
     /// The tensor `name`, which must have `shape`, on the device and in the dtype asked for.
     pub fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        let (bytes, dtype) = self.find(name, shape)?;
+        let tensor = Tensor::f_from_data_size(bytes, shape, torch_kind(name, dtype)?)?;
+        Ok(tensor.f_to_device(self.device)?.f_to_kind(self.kind)?)
+    }
+
+    /// The bytes and the format of the tensor `name`, which must have `shape`; it counts as taken.
+    fn find(&mut self, name: &str, shape: &[i64]) -> Result<(&[u8], Dtype)> {
         let Some(place) = self.place.get(name) else {
             return Err(UserError::new(format!("the weights lack the tensor `{name}`"))
                 .hint("the folder is incomplete or of another architecture than its config.json says")
@@ -91,9 +99,8 @@ impl Weights {
             .hint("config.json and the weights are of different models")
             .into());
         }
-        let tensor = Tensor::f_from_data_size(&map[place.bytes.clone()], shape, torch_kind(name, place.dtype)?)?;
         self.taken.insert(name.to_owned());
-        Ok(tensor.f_to_device(self.device)?.f_to_kind(self.kind)?)
+        Ok((&map[place.bytes.clone()], place.dtype))
     }
 
     /// Whether there is a tensor of this name.
@@ -115,6 +122,46 @@ impl Weights {
         ))
         .hint("config.json and the weights are of different models")
         .into())
+    }
+}
+
+impl Source for Weights {
+    fn take(&mut self, name: &str, shape: &[i64], _: Role) -> Result<Tensor> {
+        Self::take(self, name, shape)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        Self::has(self, name)
+    }
+}
+
+/// Weights whose tensors are looked up and checked, but not read.
+pub struct Census<'a> {
+    /// The folder's.
+    pub weights: &'a mut Weights,
+    /// Numbers in the tensors taken.
+    pub parameters: i64,
+    /// The formats they are stored in, with how many bytes each.
+    pub stored: BTreeMap<&'static str, usize>,
+}
+
+impl Source for Census<'_> {
+    fn take(&mut self, name: &str, shape: &[i64], _: Role) -> Result<Tensor> {
+        let (bytes, dtype) = self.weights.find(name, shape)?;
+        let length = bytes.len();
+        let format = match torch_kind(name, dtype)? {
+            Kind::BFloat16 => "bf16",
+            Kind::Half => "f16",
+            Kind::Float => "f32",
+            _ => "f64",
+        };
+        *self.stored.entry(format).or_default() += length;
+        self.parameters += shape.iter().product::<i64>();
+        Ok(Tensor::new())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.weights.has(name)
     }
 }
 

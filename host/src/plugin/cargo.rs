@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use serde::Deserialize;
 
+use super::wasm_target;
 use crate::error::UserError;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A profile of our own, so that neither the crate's `release` nor its build folder is touched: what a scorer needs to run
 /// near native speed (opt-level s would cost a factor of five on dense numbers, as would no simd128).
@@ -26,6 +27,17 @@ const SETTINGS: [&str; 10] = [
     r#"profile.plugin.package."*".codegen-units=1"#,
     r#"target.wasm32-unknown-unknown.rustflags=["-C","target-feature=+simd128"]"#,
 ];
+
+/// How to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// For good, with cargo's progress.
+    Full,
+    /// For good, with the compiler's errors only.
+    Quiet,
+    /// For a look, likewise.
+    Quick,
+}
 
 /// The packages to build in one workspace: one cargo call builds them all.
 #[derive(Debug)]
@@ -105,7 +117,8 @@ pub(super) fn workspaces(paths: &[PathBuf]) -> anyhow::Result<Vec<Workspace>> {
 
 impl Workspace {
     /// Compiles the packages; cargo's own messages go to stderr.
-    pub fn build(&self, quiet: bool) -> anyhow::Result<Vec<Module>> {
+    pub fn build(&self, mode: Mode) -> anyhow::Result<Vec<Module>> {
+        let rustc = wasm_target::compiler(&self.root)?;
         let mut command = cargo();
         command
             .current_dir(&self.root)
@@ -117,11 +130,21 @@ impl Workspace {
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
+        if let Some(rustc) = rustc {
+            command.env("RUSTC", rustc);
+        }
         for setting in SETTINGS {
             command.args(["--config", setting]);
         }
-        if quiet {
+        if mode != Mode::Full {
             command.arg("--quiet");
+        }
+        if mode == Mode::Quick {
+            // Touches the crates at hand only: what they depend on is shared with the full build.
+            command.env("CARGO_INCREMENTAL", "1");
+            for package in &self.packages {
+                command.args(["--config", &format!("profile.plugin.package.{}.codegen-units=64", package.name)]);
+            }
         }
         for package in &self.packages {
             command.arg("--package").arg(&package.name);
@@ -145,15 +168,8 @@ impl Workspace {
 
     fn failed(&self) -> UserError {
         let names: Vec<_> = self.packages.iter().map(|p| format!("`{}`", p.name)).collect();
-        let error =
-            UserError::new(format!("cargo could not build {} for {TARGET}; its messages are above", names.join(", ")));
-        if has_target() {
-            error.hint("mend the crate; `cargo test` runs the same code natively")
-        } else {
-            error.hint(format!(
-                "this Rust has no {TARGET}: `rustup target add {TARGET}`, or set RUSTC to a compiler that has it"
-            ))
-        }
+        UserError::new(format!("cargo could not build {} for {TARGET}; its messages are above", names.join(", ")))
+            .hint("mend the crate; `cargo test` runs the same code natively")
     }
 }
 
@@ -230,14 +246,6 @@ fn cargo() -> Command {
 
 fn no_cargo(error: &std::io::Error) -> UserError {
     UserError::new(format!("cannot run cargo: {error}")).hint("building a plugin needs Rust: https://rustup.rs")
-}
-
-fn has_target() -> bool {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output().is_ok_and(|output| {
-        let libraries = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output.status.success() && Path::new(&libraries).is_dir()
-    })
 }
 
 #[cfg(test)]

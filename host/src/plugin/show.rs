@@ -1,6 +1,5 @@
 //! `udasa plugin list` and `udasa plugin inspect`: what a directory or a file holds, for people or as JSON.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde_json::json;
@@ -9,37 +8,42 @@ use crate::config::Limits;
 use crate::records::{Dimension, QuestionKind};
 use crate::sandbox::{self, PluginDirectory, PluginFile};
 
-use super::size;
+use super::{markdown, print, size};
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// A table for people.
+    Table,
+    /// One JSON array.
+    Json,
+    /// A page with every setting.
+    Markdown,
+}
 
 /// Prints the plugins of a directory to stdout.
-pub fn list(directory: &Path, json: bool) -> anyhow::Result<()> {
+pub fn list(directory: &Path, form: As) -> anyhow::Result<()> {
     let directory = PluginDirectory::open(directory)?;
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        let rows: Vec<_> = directory.list().iter().map(row).collect();
-        writeln!(stdout, "{:#}", serde_json::Value::Array(rows))?;
-    } else {
-        write!(stdout, "{}", table(directory.list()))?;
-    }
-    Ok(())
+    print(&match form {
+        As::Table => format!("{}\nlimits of each: {}\n", table(directory.list()), limits()),
+        As::Json => {
+            let rows: Vec<_> = directory.list().iter().map(row).collect();
+            format!("{:#}\n", serde_json::Value::Array(rows))
+        }
+        As::Markdown => markdown::page(directory.list()),
+    })
 }
 
 /// Prints one plugin to stdout: also its imports, the limits it runs under, and its settings.
 pub fn inspect(file: &Path, json: bool) -> anyhow::Result<()> {
     let plugin = sandbox::inspect(file)?;
-    let mut stdout = std::io::stdout().lock();
     if json {
         let mut row = row(&plugin);
-        row["bytes"] = json!(plugin.bytes);
-        row["contract"] = json!(plugin.contract_version);
-        row["imports"] = json!(plugin.imports);
-        row["limits"] = json!(Limits::default());
         row["settings_schema"] = plugin.description.settings_schema.clone();
-        writeln!(stdout, "{row:#}")?;
+        print(&format!("{row:#}\n"))
     } else {
-        write!(stdout, "{}", card(&plugin))?;
+        print(&card(&plugin))
     }
-    Ok(())
 }
 
 fn row(plugin: &PluginFile) -> serde_json::Value {
@@ -51,13 +55,17 @@ fn row(plugin: &PluginFile) -> serde_json::Value {
         "dimension": it.dimension,
         "asks": it.asks,
         "sha256": plugin.sha256,
+        "bytes": plugin.bytes,
+        "contract": plugin.contract_version,
+        "imports": plugin.imports,
+        "limits": Limits::default(),
         "summary": it.summary,
         "path": plugin.path,
     })
 }
 
 fn table(plugins: &[PluginFile]) -> String {
-    let header = ["NAME", "VERSION", "KIND", "DIMENSION", "ASKS", "SHA-256", "SUMMARY"];
+    let header = ["NAME", "VERSION", "KIND", "DIMENSION", "ASKS", "IMPORTS", "SIZE", "SHA-256", "SUMMARY"];
     let mut rows = vec![header.map(str::to_owned)];
     rows.extend(plugins.iter().map(|plugin| {
         let it = &plugin.description;
@@ -67,6 +75,8 @@ fn table(plugins: &[PluginFile]) -> String {
             plugin.kind.name().to_owned(),
             dimension(it.dimension),
             asks(&it.asks),
+            short_imports(&plugin.imports),
+            size(plugin.bytes),
             plugin.sha256[..12].to_owned(),
             it.summary.clone(),
         ]
@@ -76,7 +86,6 @@ fn table(plugins: &[PluginFile]) -> String {
 
 fn card(plugin: &PluginFile) -> String {
     let it = &plugin.description;
-    let limits = Limits::default();
     let imports = if plugin.imports.is_empty() { "nothing".to_owned() } else { plugin.imports.join(", ") };
     let rows = [
         ("file", plugin.path.display().to_string()),
@@ -90,29 +99,44 @@ fn card(plugin: &PluginFile) -> String {
         ("asks", asks(&it.asks)),
         ("contract", plugin.contract_version.clone()),
         ("imports", imports),
-        (
-            "limits",
-            format!(
-                "by default {} units of fuel, {} MiB of memory, {} KiB of stack, {} MiB of output, {} s a call; {} rounds of {} questions a sample",
-                limits.fuel,
-                limits.memory_mib,
-                limits.stack_kib,
-                limits.output_mib,
-                limits.seconds,
-                limits.rounds,
-                limits.questions
-            ),
-        ),
+        ("limits", limits()),
     ]
     .map(|(key, value)| [key.to_owned(), value]);
     format!("{}settings (JSON Schema)\n{:#}\n", aligned(&rows), it.settings_schema)
 }
 
-fn dimension(dimension: Option<Dimension>) -> String {
+/// A config may set others.
+fn limits() -> String {
+    let limits = Limits::default();
+    format!(
+        "by default {} units of fuel, {} MiB of memory, {} KiB of stack, {} MiB of output, {} s a call; {} rounds of {} questions a sample",
+        limits.fuel,
+        limits.memory_mib,
+        limits.stack_kib,
+        limits.output_mib,
+        limits.seconds,
+        limits.rounds,
+        limits.questions
+    )
+}
+
+/// `udasa:plugin/log@0.1.0` as `log`: a plugin can import nothing from elsewhere.
+fn short_imports(imports: &[String]) -> String {
+    if imports.is_empty() {
+        return "nothing".to_owned();
+    }
+    let short = |name: &String| {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        name.split('@').next().unwrap_or(name).to_owned()
+    };
+    imports.iter().map(short).collect::<Vec<_>>().join(",")
+}
+
+pub(super) fn dimension(dimension: Option<Dimension>) -> String {
     dimension.map_or("-", Dimension::name).to_owned()
 }
 
-fn asks(kinds: &[QuestionKind]) -> String {
+pub(super) fn asks(kinds: &[QuestionKind]) -> String {
     if kinds.is_empty() {
         return "nothing".to_owned();
     }
@@ -138,6 +162,13 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn imports_are_shortened_to_what_tells_them_apart() {
+        let imports = ["udasa:plugin/types@0.1.0", "udasa:plugin/log@0.1.0"].map(str::to_owned);
+        assert_eq!(short_imports(&imports), "types,log");
+        assert_eq!(short_imports(&[]), "nothing");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -60,6 +60,7 @@ mod tests {
             "Pairs",
             "Example pairs",
             "Diagnostics",
+            "Plugins",
             "Provenance",
         ] {
             assert!(html.contains(&format!("{heading}</h2>")), "{heading}");

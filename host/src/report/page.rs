@@ -13,11 +13,11 @@ use serde::Serialize;
 use super::evidence;
 use super::read::{Found, RunFiles};
 use super::sections::{
-    diagnostics, examples, gaps, gates, headline, health, pairs, provenance, summary, training, uncertainty,
+    diagnostics, examples, gaps, gates, headline, health, pairs, plugins, provenance, summary, training, uncertainty,
 };
 
 /// (name, source) of every template file.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 9] = [
     ("page.html", include_str!("templates/page.html")),
     ("macros.html", include_str!("templates/macros.html")),
     ("outcome.html", include_str!("templates/outcome.html")),
@@ -25,6 +25,7 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("training.html", include_str!("templates/training.html")),
     ("examples.html", include_str!("templates/examples.html")),
     ("diagnostics.html", include_str!("templates/diagnostics.html")),
+    ("plugins.html", include_str!("templates/plugins.html")),
     ("provenance.html", include_str!("templates/provenance.html")),
 ];
 
@@ -49,6 +50,7 @@ pub fn render(run: &Path) -> Result<String> {
         examples => section(examples::examples(&files, &evidence, &picks)),
         diagnostics => section(diagnostics::diagnostics(&files, &evidence)),
         scorers => section(diagnostics::scorers(&evidence)),
+        plugins => section(plugins::plugins(&files)),
         provenance => Serde(provenance::provenance(&files)),
     };
     let mut environment = Environment::new();

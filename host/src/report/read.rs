@@ -10,8 +10,9 @@ use std::path::Path;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::records::{Drop, Evaluation, Pair, SampleUncertainty, StageMember, StepMetrics};
+use crate::records::{Drop, Evaluation, Pair, PluginUsage, SampleUncertainty, StageMember, StepMetrics};
 use crate::train::TrainedStage;
+use crate::usage;
 
 /// What was found, or why nothing was.
 pub type Found<T> = Result<T, Absent>;
@@ -66,6 +67,8 @@ pub struct RunFiles {
     pub scaler: Found<serde_json::Value>,
     /// `score-summary.json`, as it is.
     pub score_summary: Found<serde_json::Value>,
+    /// What plugins used, by room: the files of [`usage::FILES`] that are there.
+    pub usage: Found<Vec<(&'static str, Vec<PluginUsage>)>>,
 }
 
 /// `run.toml`: its text and its values.
@@ -112,8 +115,19 @@ impl RunFiles {
             training: json(run, "training.json", "training has not ended"),
             scaler: json(run, "scaler.json", "scoring has not run"),
             score_summary: json(run, "score-summary.json", "scoring has not run"),
+            usage: usage(run),
         }
     }
+}
+
+fn usage(run: &Path) -> Found<Vec<(&'static str, Vec<PluginUsage>)>> {
+    let mut rooms = Vec::new();
+    for (room, file) in usage::FILES {
+        if run.join(file).exists() {
+            rooms.push((room, json(run, file, "")?));
+        }
+    }
+    if rooms.is_empty() { Err(Absent::new("no room has called a plugin, or an older version did")) } else { Ok(rooms) }
 }
 
 fn read_toml(run: &Path) -> Found<RunToml> {

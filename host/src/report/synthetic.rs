@@ -14,7 +14,7 @@ use crate::records::{
 };
 
 /// Every file that [`run_folder`] writes.
-pub const FILES: [&str; 12] = [
+pub const FILES: [&str; 13] = [
     "run.toml",
     "rooms.json",
     "responses.jsonl",
@@ -27,6 +27,7 @@ pub const FILES: [&str; 12] = [
     "metrics.jsonl",
     "eval.json",
     "training.json",
+    "score-usage.json",
 ];
 
 /// What a hostile model may say.
@@ -83,6 +84,7 @@ pub fn run_folder(name: &str) -> Folder {
     whole(&dir, "training.json", &training(&stages));
     whole(&dir, "scaler.json", &json!({"semantic": {"low": 0.2, "high": 0.9}, "factual": {"low": 0.1, "high": 0.8}}));
     whole(&dir, "rooms.json", &rooms());
+    whole(&dir, "score-usage.json", &usage());
     std::fs::write(dir.join("run.toml"), RUN_TOML).unwrap();
     dir
 }
@@ -297,6 +299,9 @@ fn metrics(draw: &mut Draw) -> Vec<StepMetrics> {
                 rewards_margins: margin,
                 logps_chosen: chosen + draw.normal() * 0.3,
                 logps_rejected: chosen - 4.0 - 3.0 * margin,
+                nll_loss: None,
+                kl: None,
+                num_tokens: 900 * (all.len() as u64 + 1),
                 tokens_per_second: 9300.0 + 300.0 * draw.normal(),
             });
         }
@@ -363,6 +368,19 @@ fn training(stages: &[StageMember]) -> serde_json::Value {
         })
     });
     each.collect()
+}
+
+fn usage() -> serde_json::Value {
+    json!([
+        {"name": "semantic", "plugin": "semantic", "version": "0.1.0", "kind": "scorer", "contract": "0.1.0",
+            "sha256": "5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f", "key": "a", "calls": 512, "faults": 0,
+            "traps": 0, "fuel": 204_800_000, "most_fuel": 700_000, "peak_memory": 1_179_648, "questions": 0, "asked_model": 0,
+            "log_lines_dropped": 0, "seconds": 0.21},
+        {"name": "factual", "plugin": "factual", "version": "0.1.0", "kind": "scorer", "contract": "0.1.0",
+            "sha256": "77aa1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f1a7be40d5c9f", "key": "b", "calls": 1024, "faults": 3,
+            "traps": 2, "fuel": 1_204_800_000, "most_fuel": 320_000_000, "peak_memory": 3_145_728, "questions": 8192, "asked_model": 8100,
+            "log_lines_dropped": 12, "seconds": 1.9},
+    ])
 }
 
 fn rooms() -> serde_json::Value {

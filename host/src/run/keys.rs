@@ -92,10 +92,14 @@ impl Chain<'_> {
     /// What the model to align is: the key of the room that trains it, or the digest of its folder.
     fn model(&mut self) -> Result<Value> {
         let dtype = self.cfg.model.dtype;
-        if let Some(sft) = self.keys.get(&Room::Sft) {
-            return Ok(json!({ "sft": sft, "dtype": dtype }));
+        let mut model = match self.keys.get(&Room::Sft) {
+            Some(sft) => json!({ "sft": sft, "dtype": dtype }),
+            None => json!({ "folder": self.files(self.cfg.model.path.as_slice())?, "dtype": dtype }),
+        };
+        if self.cfg.model.special_tokens_in_messages {
+            model["special_tokens_in_messages"] = true.into();
         }
-        Ok(json!({ "folder": self.files(self.cfg.model.path.as_slice())?, "dtype": dtype }))
+        Ok(model)
     }
 
     fn generate(&mut self, model: &Value) -> Result<()> {

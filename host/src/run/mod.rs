@@ -14,6 +14,7 @@ mod prepare;
 mod record;
 mod room;
 mod rooms;
+mod watch;
 
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ pub use plan::plan;
 pub use plugins::Plugins;
 pub use prepare::Options;
 pub use room::Room;
+pub use watch::watch;
 
 use crate::config::Config;
 use crate::progress::{duration, say};

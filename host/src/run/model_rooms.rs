@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
-use super::plugins::SandboxedPolicy;
+use super::plugins::{SandboxedPolicy, say_log};
+use super::{Context, Room};
 use crate::config::Generate;
 use crate::data::{self, jsonl};
 use crate::error::UserError;
@@ -97,9 +97,18 @@ pub fn train(ctx: &mut Context) -> Result<String> {
     let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
     let initial = ctx.initial()?;
     let seed = ctx.cfg.seed;
+    // The plan may have been kept from before `train` changed. What it asks of the losses is checked before the first stage, not at the last.
+    stage::plan(&SandboxedPolicy(policy), seed, &pairs, &ctx.cfg.train)?;
+    let mut account = ctx.plugins.policy_account(ctx, Room::Train);
+    // Planning was another room's; where both run in one process, its calls are not counted twice.
+    policy.forget_usage();
     let done = train_room::room(&ctx.training(&initial), &pairs, |history| {
-        SandboxedPolicy(policy).next_stage(seed, &pairs, history)
-    })?;
+        let stage = SandboxedPolicy(policy).next_stage(seed, &pairs, history);
+        account.record(&ctx.plugins, u64::from(stage.is_err()))?;
+        stage
+    });
+    say_log(Room::Train, policy.name(), policy.log());
+    let done = done?;
     // A policy that heeds outcomes may have given other stages than it planned.
     let trained: Vec<_> = done.iter().map(|stage| stage.as_given()).collect();
     jsonl::write(&ctx.folder.file("stages.jsonl"), &stage::members(&pairs, &trained))?;

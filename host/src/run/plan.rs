@@ -9,6 +9,9 @@ use super::prepare::{Options, Prepared, shown};
 use super::room::Room;
 use crate::data;
 use crate::progress::size;
+use crate::records::PluginUsage;
+use crate::report::sections::plugins::share;
+use crate::usage;
 
 /// Larger prompt files are not read for the sake of a count.
 const CHEAP_BYTES: u64 = 64 << 20;
@@ -57,12 +60,36 @@ fn write_plan(out: &mut String, prepared: &Prepared, records: &Records, options:
             limits.rounds,
             limits.questions
         )?;
+        write_usage(out, prepared)?;
     }
 
     if !prepared.digests.asked().is_empty() {
         writeln!(out, "\ninputs")?;
         for (path, digest) in prepared.digests.asked() {
             writeln!(out, "  {}  sha256 {}", shown(path), &digest[..12])?;
+        }
+    }
+    Ok(())
+}
+
+/// How close the plugins came to the limits, as far as the run folder knows it of these very files.
+fn write_usage(out: &mut String, prepared: &Prepared) -> std::fmt::Result {
+    let digests = prepared.plugins.digests();
+    let ours = |entry: &PluginUsage| {
+        digests.scorers.get(&entry.name) == Some(&entry.sha256) || digests.policy.as_ref() == Some(&entry.sha256)
+    };
+    let limits = &prepared.cfg.limits;
+    for (room, file) in usage::FILES {
+        let entries = usage::read(&prepared.path.join(file)).into_iter();
+        for entry in entries.filter(|entry| ours(entry) && !entry.native && entry.used.calls > 0) {
+            writeln!(
+                out,
+                "  {} so far: {} calls in {room}, at most {} of the fuel and {} of the memory",
+                entry.name,
+                entry.used.calls,
+                share(entry.used.most_fuel, limits.fuel).replace('\u{a0}', " "),
+                share(entry.used.peak_memory, limits.memory_mib << 20).replace('\u{a0}', " ")
+            )?;
         }
     }
     Ok(())

@@ -68,8 +68,8 @@ impl Room {
             Self::Generate => &["responses.jsonl"],
             Self::Score => &["uncertainty.jsonl", "scaler.json", "score-summary.json"],
             Self::Pair => &["pairs.jsonl", "drops.jsonl"],
-            Self::Stage => &["stages.jsonl"],
-            Self::Train => &["metrics.jsonl", "training.json", "checkpoints", "model", "adapter"],
+            Self::Stage => &["stages.jsonl", "stage-usage.json"],
+            Self::Train => &["metrics.jsonl", "training.json", "checkpoints", "model", "adapter", "train-usage.json"],
             Self::Evaluate => &["eval.json"],
             Self::Report => &["report.html"],
         }
@@ -80,7 +80,7 @@ impl Room {
     /// under the digest of its question and of the model.
     pub fn kept_outputs(self) -> &'static [&'static str] {
         match self {
-            Self::Score => &["scores.jsonl", "scores.keys.json"],
+            Self::Score => &["scores.jsonl", "scores.keys.json", "score-usage.json"],
             _ => &[],
         }
     }

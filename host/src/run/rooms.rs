@@ -6,13 +6,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use super::plugins::{Sandboxed, SandboxedPolicy};
+use super::plugins::{SandboxedPolicy, say_log};
 use super::prepare::shown;
 use super::{Context, Room, model_rooms};
 use crate::data::{self, jsonl};
 use crate::progress::say;
 use crate::records::{Drop, Pair, Sample};
-use crate::sandbox::LogLevel;
 use crate::score::{self, ScorerUse};
 use crate::{mini_world, pair as pair_room, report as report_room, stage as stage_room};
 
@@ -58,7 +57,7 @@ pub fn generate(ctx: &mut Context) -> Result<String> {
 /// Gives every response its uncertainties. The model is loaded only when a scorer asks something that nobody has answered.
 pub fn score(ctx: &mut Context) -> Result<String> {
     let samples: Vec<Sample> = jsonl::read(&ctx.folder.file("responses.jsonl"))?;
-    let sandboxed: Vec<Sandboxed<'_>> = ctx.plugins.scorers.iter().map(Sandboxed).collect();
+    let sandboxed = ctx.plugins.sandboxed();
     let uses: Vec<ScorerUse<'_>> = sandboxed
         .iter()
         .zip(&ctx.cfg.scorer)
@@ -79,13 +78,7 @@ pub fn score(ctx: &mut Context) -> Result<String> {
         &score::Files::in_run(ctx.folder.path()),
     )?;
     for scorer in &ctx.plugins.scorers {
-        let (lines, dropped) = scorer.log();
-        for line in lines.iter().filter(|line| matches!(line.level, LogLevel::Warn | LogLevel::Error)) {
-            say(Room::Score.name(), &format!("{} says: {}", scorer.name(), line.text));
-        }
-        if dropped > 0 {
-            say(Room::Score.name(), &format!("{}: {dropped} more log lines dropped", scorer.name()));
-        }
+        say_log(Room::Score, scorer.name(), scorer.log());
     }
     let faults: usize = summary.scorers.iter().map(|scorer| scorer.faults).sum();
     let faults = match faults {
@@ -119,8 +112,17 @@ pub fn stage(ctx: &mut Context) -> Result<String> {
     for drop in jsonl::read::<Drop>(&ctx.folder.file("drops.jsonl"))? {
         *drops.entry(drop.reason).or_default() += 1;
     }
-    let (_, summary) =
-        stage_room::room(&SandboxedPolicy(policy), ctx.cfg.seed, &pairs, &drops, &ctx.folder.file("stages.jsonl"))?;
+    let planned = stage_room::room(
+        &SandboxedPolicy(policy),
+        ctx.cfg.seed,
+        &pairs,
+        &drops,
+        &ctx.cfg.train,
+        &ctx.folder.file("stages.jsonl"),
+    );
+    say_log(Room::Stage, policy.name(), policy.log());
+    ctx.plugins.policy_account(ctx, Room::Stage).record(&ctx.plugins, u64::from(planned.is_err()))?;
+    let (_, summary) = planned?;
     let stages: Vec<String> = summary.stages.iter().map(|stage| format!("{} {}", stage.name, stage.pairs)).collect();
     Ok(stages.join(", "))
 }

@@ -6,13 +6,22 @@ use crate::config::Limits;
 use crate::records::{Overrides, PromptText, Question, QuestionKind, Score, Stage};
 
 use super::fault::{Cause, kind_name};
+use super::words::{self, NAME, is_name, on_one_line, shown};
 
 /// Texts sampled for one question.
 const MOST_COMPLETIONS: u32 = 1024;
 /// Tokens of each.
 const MOST_TOKENS: u32 = 65_536;
+/// As in the config's own range.
+const MOST_EPOCHS: u32 = 1000;
+/// Options of one question: each is a text that the model reads.
+const MOST_OPTIONS: usize = 1000;
+/// Notes of one response: they are columns of a table.
+const MOST_NOTES: usize = 100;
 /// A name in records and tables.
 const NAME_BYTES: usize = 200;
+/// Why a stage is what it is. Every pair of the stage carries it.
+const REASON_BYTES: usize = 1000;
 
 /// One score per response, each a finite number in [0, 1]; finite notes.
 pub(super) fn scores(scores: &[Score], responses: usize) -> Result<(), Cause> {
@@ -27,13 +36,27 @@ pub(super) fn scores(scores: &[Score], responses: usize) -> Result<(), Cause> {
                 score.uncertainty
             ));
         }
+        if score.notes.len() > MOST_NOTES {
+            return bad(format!("gave response {i} {} notes; at most {MOST_NOTES} are allowed", score.notes.len()));
+        }
         for (name, value) in &score.notes {
+            if !is_name(name, NAME_BYTES) {
+                return bad(format!(
+                    "gave response {i} the note `{}`; a note's name has 1 to {NAME_BYTES} bytes and no control characters",
+                    on_one_line(name, NAME)
+                ));
+            }
             if !value.is_finite() {
                 return bad(format!("gave response {i} the note `{name}` = {value}, which is not a finite number"));
             }
         }
     }
     Ok(())
+}
+
+/// A note that comes twice.
+pub(super) fn note_twice(response: usize, name: &str) -> Cause {
+    Cause::BadOutput(format!("gave response {response} the note `{}` twice", on_one_line(name, NAME)))
 }
 
 /// Questions that may be asked and can be answered.
@@ -79,6 +102,9 @@ fn ill_formed(question: &Question) -> Option<String> {
         Question::Choose { options, .. } if options.len() < 2 => {
             format!("with {} options; it takes at least two", options.len())
         }
+        Question::Choose { options, .. } if options.len() > MOST_OPTIONS => {
+            format!("with {} options; it takes at most {MOST_OPTIONS}", options.len())
+        }
         Question::Choose { options, .. } if options.iter().any(String::is_empty) => "with an empty option".to_owned(),
         Question::Choose { options, .. } if options.iter().collect::<HashSet<_>>().len() < options.len() => {
             "with the same option twice".to_owned()
@@ -107,13 +133,19 @@ fn is_empty(prompt: &PromptText) -> bool {
 
 /// A named stage of pairs that exist, each once, with overrides that training can use.
 pub(super) fn stage(stage: &Stage, pairs: usize) -> Result<(), Cause> {
-    if stage.name.trim().is_empty() || stage.name.len() > NAME_BYTES {
+    if !is_name(&stage.name, NAME_BYTES) {
         return bad(format!(
-            "named a stage `{}`; a name has 1 to {NAME_BYTES} bytes",
-            stage.name.chars().take(20).collect::<String>()
+            "named a stage `{}`; a name has 1 to {NAME_BYTES} bytes and no control characters",
+            on_one_line(&stage.name, NAME)
         ));
     }
     let name = &stage.name;
+    if stage.reason.len() > REASON_BYTES || !stage.reason.chars().all(words::is_plain) {
+        return bad(format!(
+            "gave stage `{name}` a reason that is not one sentence of at most {REASON_BYTES} bytes: {}",
+            shown(&stage.reason, NAME)
+        ));
+    }
     if stage.pairs.is_empty() {
         return bad(format!("made stage `{name}` without pairs"));
     }
@@ -133,17 +165,17 @@ pub(super) fn stage(stage: &Stage, pairs: usize) -> Result<(), Cause> {
 }
 
 fn overrides(overrides: &Overrides, stage: &str) -> Result<(), Cause> {
-    let Overrides {
-        epochs,
-        beta,
-        learning_rate_scale,
-        label_smoothing,
-        nll_weight,
-        // Whether there is such a loss is the training room's to say.
-        loss: _,
-    } = overrides;
-    if *epochs == Some(0) {
-        return bad(format!("set `epochs` of stage `{stage}` to 0"));
+    let Overrides { epochs, beta, learning_rate_scale, label_smoothing, nll_weight, loss } = overrides;
+    // Whether there is such a loss is the training room's to say.
+    if let Some(loss) = loss
+        && !is_name(loss, NAME_BYTES)
+    {
+        return bad(format!("set `loss` of stage `{stage}` to `{}`", on_one_line(loss, NAME)));
+    }
+    if let Some(epochs) = epochs
+        && !(1..=MOST_EPOCHS).contains(epochs)
+    {
+        return bad(format!("set `epochs` of stage `{stage}` to {epochs}; it takes 1 to {MOST_EPOCHS}"));
     }
     // As in the config's own ranges.
     let ranges = [

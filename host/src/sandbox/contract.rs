@@ -1,9 +1,14 @@
 //! Reads what a file claims to be, before anything of it is compiled or run: a component, of which world, of which version
 //! of the contract, importing what. Refuses everything that is not a plugin for this host, and says which way it is not.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentType, ComponentTypeRef,
+    InstanceTypeDeclaration, Parser, Payload,
+};
 
 use crate::error::UserError;
+
+use super::words::{NAME, SENTENCE, file_name, on_one_line, shown};
 
 /// The version of the contract that this host speaks: `plugin-sdk/wit/v0.1/`.
 pub const CONTRACT_VERSION: &str = "0.1.0";
@@ -11,6 +16,8 @@ pub const CONTRACT_VERSION: &str = "0.1.0";
 /// Additive changes raise the patch version, so one major and minor version is one contract.
 const CURRENT: (u64, u64) = (0, 1);
 const PACKAGE: &str = "udasa:plugin/";
+/// A plugin has five imports and exports at most; a file with more than this is no plugin, and not worth the memory.
+const MOST_NAMES: usize = 10_000;
 
 /// What a plugin is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -89,7 +96,7 @@ impl Refusal {
 
     /// The refusal as an error about the file.
     pub fn of(&self, path: &std::path::Path) -> UserError {
-        UserError::new(format!("{} {self}", path.display())).hint(self.hint())
+        UserError::new(format!("{} {self}", file_name(path))).hint(self.hint())
     }
 }
 
@@ -101,43 +108,119 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contract, Refusal> {
     if Parser::is_core_wasm(bytes) {
         return Err(Refusal::CoreModule);
     }
-    let (imports, exports) = names(bytes).map_err(|e| Refusal::Damaged(e.to_string()))?;
+    let Names { imports, exports } = names(bytes)?;
     // The version comes first: a newer contract may well import more.
     let (kind, version) = world(&exports)?;
-    if let Some(foreign) = imports.iter().find(|name| !may_import(name)) {
-        return Err(Refusal::ForeignImport(foreign.clone()));
+    if let Some(foreign) = imports.iter().find_map(Import::foreign) {
+        return Err(Refusal::ForeignImport(on_one_line(&foreign, NAME)));
     }
-    Ok(Contract { kind, version, imports })
+    Ok(Contract { kind, version, imports: imports.into_iter().map(|import| import.name).collect() })
 }
 
-fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+#[derive(Default)]
+struct Names {
+    imports: Vec<Import>,
+    exports: Vec<String>,
+}
+
+/// An import, and of an interface all that it holds besides types.
+struct Import {
+    name: String,
+    items: Vec<String>,
+}
+
+impl Import {
+    /// What of it a plugin may not import. `types` holds only types, so that importing it imports nothing.
+    fn foreign(&self) -> Option<String> {
+        let is = |interface| version_of(&self.name, interface).is_some_and(|version| numbers(version) == Some(CURRENT));
+        let allowed: &[&str] = match () {
+            () if is("log") => &["write"],
+            () if is("types") => &[],
+            () => return Some(self.name.clone()),
+        };
+        let item = self.items.iter().find(|item| !allowed.contains(&item.as_str()))?;
+        Some(format!("{}#{item}", self.name))
+    }
+}
+
+fn names(bytes: &[u8]) -> Result<Names, Refusal> {
+    let damaged = |e: wasmparser::BinaryReaderError| Refusal::Damaged(shown(&e.to_string(), SENTENCE));
+    let mut found = Names::default();
+    // The outermost types, in the order in which imports name them; of an interface, what it holds besides types.
+    let mut types: Vec<Vec<String>> = Vec::new();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
+        let payload = payload.map_err(damaged)?;
+        match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    imports.push(import?.name.name.to_owned());
+            _ if depth > 0 => {}
+            Payload::ComponentTypeSection(section) => {
+                for ty in section {
+                    types.push(items(&ty.map_err(damaged)?));
                 }
             }
-            Payload::ComponentExportSection(section) if depth == 0 => {
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    if is_type(&alias.map_err(damaged)?) {
+                        types.push(Vec::new());
+                    }
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    let import = import.map_err(damaged)?;
+                    let items = match import.ty {
+                        ComponentTypeRef::Instance(index) => types.get(index as usize).cloned().unwrap_or_default(),
+                        ComponentTypeRef::Type(_) => {
+                            types.push(Vec::new());
+                            Vec::new()
+                        }
+                        _ => Vec::new(),
+                    };
+                    found.imports.push(Import { name: import.name.name.to_owned(), items });
+                }
+            }
+            Payload::ComponentExportSection(section) => {
                 for export in section {
-                    exports.push(export?.name.name.to_owned());
+                    let export = export.map_err(damaged)?;
+                    if export.kind == ComponentExternalKind::Type {
+                        types.push(Vec::new());
+                    }
+                    found.exports.push(export.name.name.to_owned());
                 }
             }
             _ => {}
         }
+        if found.imports.len().max(found.exports.len()).max(types.len()) > MOST_NAMES {
+            return Err(Refusal::Damaged(format!("it has more than {MOST_NAMES} types, imports or exports")));
+        }
     }
-    Ok((imports, exports))
+    Ok(found)
 }
 
-/// `types` holds only types, so that importing it imports nothing: a function in it would not link.
-fn may_import(name: &str) -> bool {
-    ["log", "types"]
+/// Of an interface's type, the names of all that is no type.
+fn items(ty: &ComponentType<'_>) -> Vec<String> {
+    let ComponentType::Instance(declarations) = ty else {
+        return Vec::new();
+    };
+    declarations
         .iter()
-        .any(|interface| version_of(name, interface).is_some_and(|version| numbers(version) == Some(CURRENT)))
+        .filter_map(|declaration| match declaration {
+            InstanceTypeDeclaration::Export { name, ty } if !matches!(ty, ComponentTypeRef::Type(_)) => {
+                Some(on_one_line(name.name, NAME))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn is_type(alias: &ComponentAlias<'_>) -> bool {
+    matches!(
+        alias,
+        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Type, .. }
+            | ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. }
+    )
 }
 
 fn world(exports: &[String]) -> Result<(PluginKind, String), Refusal> {
@@ -150,8 +233,8 @@ fn world(exports: &[String]) -> Result<(PluginKind, String), Refusal> {
     };
     match numbers(version) {
         Some(CURRENT) => Ok((kind, version.to_owned())),
-        Some(other) if other > CURRENT => Err(Refusal::TooNew(version.to_owned())),
-        Some(_) => Err(Refusal::TooOld(version.to_owned())),
+        Some(other) if other > CURRENT => Err(Refusal::TooNew(on_one_line(version, NAME))),
+        Some(_) => Err(Refusal::TooOld(on_one_line(version, NAME))),
         None => Err(Refusal::NotAPlugin(list(exports))),
     }
 }
@@ -172,8 +255,11 @@ fn list(exports: &[String]) -> String {
     match exports.len() {
         0 => "nothing".to_owned(),
         n => {
-            let mut text =
-                exports[..n.min(SHOWN)].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let mut text = exports[..n.min(SHOWN)]
+                .iter()
+                .map(|name| format!("`{}`", on_one_line(name, NAME)))
+                .collect::<Vec<_>>()
+                .join(", ");
             if n > SHOWN {
                 text.push_str(&format!(" and {} more", n - SHOWN));
             }
@@ -203,15 +289,26 @@ mod tests {
     #[test]
     fn a_newer_patch_version_is_the_same_contract() {
         assert!(of_export("udasa:plugin/staging-api@0.1.7").is_ok());
-        assert!(may_import("udasa:plugin/log@0.1.7"));
+        assert!(may_import("udasa:plugin/log@0.1.7", &["write"]));
+    }
+
+    fn may_import(name: &str, items: &[&str]) -> bool {
+        let items = items.iter().map(|&item| item.to_owned()).collect();
+        Import { name: name.to_owned(), items }.foreign().is_none()
     }
 
     #[test]
     fn only_the_log_and_the_types_may_be_imported() {
-        assert!(may_import("udasa:plugin/types@0.1.0"));
-        assert!(!may_import("wasi:clocks/wall-clock@0.2.0"));
-        assert!(!may_import("udasa:plugin/log"));
-        assert!(!may_import("udasa:plugin/files@0.1.0"));
+        assert!(may_import("udasa:plugin/types@0.1.0", &[]));
+        assert!(!may_import("wasi:clocks/wall-clock@0.2.0", &[]));
+        assert!(!may_import("udasa:plugin/log", &[]));
+        assert!(!may_import("udasa:plugin/files@0.1.0", &[]));
+    }
+
+    #[test]
+    fn a_function_beside_the_log_is_an_import_like_any_other() {
+        assert!(!may_import("udasa:plugin/log@0.1.0", &["write", "read"]));
+        assert!(!may_import("udasa:plugin/types@0.1.0", &["now"]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Records to the contract's types and back. Towards the plugin everything is borrowed; only the lists of views are made.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::records::{Answer, Finish, Message, PromptText, Question, QuestionKind, Sample};
 
@@ -102,8 +103,9 @@ fn prompt(prompt: wit::PromptResult) -> PromptText {
 pub(super) fn notes(notes: Vec<api::Note>) -> Result<BTreeMap<String, f64>, String> {
     let mut by_name = BTreeMap::new();
     for note in notes {
-        if by_name.insert(note.name.clone(), note.value).is_some() {
-            return Err(note.name);
+        match by_name.entry(note.name) {
+            Entry::Vacant(free) => _ = free.insert(note.value),
+            Entry::Occupied(taken) => return Err(taken.key().clone()),
         }
     }
     Ok(by_name)

@@ -13,11 +13,21 @@ use crate::error::UserError;
 use crate::records::{Dimension, QuestionKind};
 
 use super::contract::{self, Contract, PluginKind};
-use super::fault::{Cause, Identity};
+use super::fault::{Cause, Identity, PluginFault};
+use super::native_code::NativeCode;
+use super::pool::{Pool, World};
+use super::words::{NAME, SENTENCE, file_name, is_name, listed, on_one_line, shown};
 use super::{Scorer, StagingPolicy, code_cache, engine, policy, scorer};
 
 const NAME_BYTES: usize = 64;
+/// For saying who it is, a hundred times what an interpreted plugin needs. Every file of a directory is asked at every start.
+const LOOKING_FUEL: u64 = 1_000_000_000;
 const SUMMARY_BYTES: usize = 500;
+const SCHEMA_BYTES: usize = 1 << 20;
+/// An interpreter with its library is a tenth of this.
+const FILE_BYTES: u64 = 256 << 20;
+/// Problems of the settings that are shown.
+const MOST_PROBLEMS: usize = 20;
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -37,9 +47,11 @@ pub struct Description {
 }
 
 /// One thing that a plugin finds wrong with its settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// A dotted path into them, empty for the whole.
     pub path: String,
+    /// What is wrong there.
     pub message: String,
 }
 
@@ -98,41 +110,78 @@ impl PluginDirectory {
 
     /// The scorer that `config` names: pinned digest, settings and description checked.
     pub fn scorer(&self, config: &config::Scorer, limits: &Limits) -> anyhow::Result<Scorer> {
+        if config.native {
+            let code = self.native(&config.plugin, PluginKind::Scorer, config.sha256.as_deref(), limits)?;
+            let scorer = Scorer::native(code, config, canonical_json(&config.settings));
+            let problems = scorer.problems().map_err(UserError::from)?;
+            let path = self.native_path(&config.plugin);
+            must_be_settled(scorer.identity(), &path, &format!("scorer `{}`", scorer.name()), &problems)?;
+            return Ok(scorer);
+        }
         let file = self.find(&config.plugin, PluginKind::Scorer)?;
         file.must_be_pinned(config.sha256.as_deref())?;
         let settings = canonical_json(&config.settings);
         let scorer = Scorer::new(file, config, settings, limits)?;
         let problems = scorer.problems().map_err(UserError::from)?;
-        file.must_be_settled(&format!("scorer `{}`", scorer.name()), &problems)?;
+        must_be_settled(&file.identity(), &file.path, &format!("scorer `{}`", scorer.name()), &problems)?;
         Ok(scorer)
     }
 
     /// The staging policy that `config` names, likewise.
     pub fn policy(&self, config: &config::StageSection, limits: &Limits) -> anyhow::Result<StagingPolicy> {
+        if config.native {
+            let code = self.native(&config.policy, PluginKind::StagingPolicy, config.sha256.as_deref(), limits)?;
+            let policy = StagingPolicy::native(code, canonical_json(&config.settings));
+            let problems = policy.problems().map_err(UserError::from)?;
+            let path = self.native_path(&config.policy);
+            must_be_settled(policy.identity(), &path, &format!("staging policy `{}`", policy.name()), &problems)?;
+            return Ok(policy);
+        }
         let file = self.find(&config.policy, PluginKind::StagingPolicy)?;
         file.must_be_pinned(config.sha256.as_deref())?;
         let settings = canonical_json(&config.settings);
         let policy = StagingPolicy::new(file, settings, limits)?;
         let problems = policy.problems().map_err(UserError::from)?;
-        file.must_be_settled(&format!("staging policy `{}`", policy.name()), &problems)?;
+        must_be_settled(&file.identity(), &file.path, &format!("staging policy `{}`", policy.name()), &problems)?;
         Ok(policy)
     }
 
+    /// Where a native plugin of this name lies. It is found by its file's name: it may not run to say its own.
+    fn native_path(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.so"))
+    }
+
+    fn native(&self, name: &str, kind: PluginKind, pin: Option<&str>, limits: &Limits) -> anyhow::Result<NativeCode> {
+        if !is_plugin_name(name) {
+            return Err(UserError::new(format!("`{name}` is not a plugin's name"))
+                .hint("a name is of a-z, 0-9 and -; the file is NAME.so in the plugin directory")
+                .into());
+        }
+        NativeCode::open(&self.native_path(name), name, kind, pin, limits)
+    }
+
     fn find(&self, name: &str, kind: PluginKind) -> Result<&PluginFile, UserError> {
-        let directory = self.path.display();
+        let directory = file_name(&self.path);
         let Some(file) = self.files.iter().find(|f| f.description.name == name) else {
             let names: Vec<&str> =
                 self.files.iter().filter(|f| f.kind == kind).map(|f| f.description.name.as_str()).collect();
+            let hint = if is_plugin_name(name) && self.native_path(name).is_file() {
+                format!(
+                    "there is a native plugin {name}.so; if you trust it without a sandbox, write: native = true (and sha256)"
+                )
+            } else {
+                there_are(&names, name, kind)
+            };
             return Err(UserError::new(format!(
                 "no {} named `{name}` in the plugin directory {directory}",
                 kind.name()
             ))
-            .hint(there_are(&names, name, kind)));
+            .hint(hint));
         };
         if file.kind != kind {
             return Err(UserError::new(format!(
                 "plugin `{name}` ({}) is a {}, not a {}",
-                file.path.display(),
+                file_name(&file.path),
                 file.kind.name(),
                 kind.name()
             ))
@@ -142,25 +191,44 @@ impl PluginDirectory {
     }
 }
 
-/// Reads one file: its contract, then its code, then its own description under the default limits.
+/// Reads one file: its contract, then its code, then its own description under limits of its own.
 pub fn inspect(path: &Path) -> anyhow::Result<PluginFile> {
-    let wasm = std::fs::read(path).map_err(|e| {
-        UserError::new(format!("cannot read the plugin file {}: {e}", path.display()))
+    inspect_bytes(path, content(path)?)
+}
+
+/// The content of a file. A pipe would never end, and a file as large as the disk would fill the memory.
+fn content(path: &Path) -> Result<Vec<u8>, UserError> {
+    let shown = file_name(path);
+    let unreadable = |e: std::io::Error| {
+        UserError::new(format!("cannot read the plugin file {shown}: {e}"))
             .hint("check that it exists and that you may read it")
-    })?;
-    inspect_bytes(path, wasm)
+    };
+    let about = std::fs::metadata(path).map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(UserError::new(format!("{shown} is not a file"))
+            .hint("a plugin is a file `*.wasm`; take whatever else is called so out of the plugin directory"));
+    }
+    if about.len() > FILE_BYTES {
+        return Err(UserError::new(format!(
+            "{shown} has {} MiB; a plugin has at most {}",
+            about.len() >> 20,
+            FILE_BYTES >> 20
+        ))
+        .hint("is it a plugin at all? If so, build it without debug information"));
+    }
+    std::fs::read(path).map_err(unreadable)
 }
 
 /// The same for a file's content; `path` is where it lies or will lie.
 pub fn inspect_bytes(path: &Path, wasm: Vec<u8>) -> anyhow::Result<PluginFile> {
     let Contract { kind, version: contract_version, imports } =
         contract::read(&wasm).map_err(|refusal| refusal.of(path))?;
-    let limits = Limits::default();
+    let limits = Limits { fuel: LOOKING_FUEL, ..Limits::default() };
     let engine = engine::engine(limits.stack_kib)?;
     let sha256 = hex(&Sha256::digest(&wasm));
     let component = code_cache::component(&engine, &wasm, &sha256)
-        .map_err(|e| contract::Refusal::Damaged(e.root_cause().to_string()).of(path))?;
-    let identity = Identity { name: path.display().to_string(), version: None, sha256: sha256.clone() };
+        .map_err(|e| contract::Refusal::Damaged(shown(&e.root_cause().to_string(), SENTENCE)).of(path))?;
+    let identity = Identity { name: file_name(path), version: None, sha256: sha256.clone() };
     let described = match kind {
         PluginKind::Scorer => scorer::describe(&engine, &component, identity, &limits),
         PluginKind::StagingPolicy => policy::describe(&engine, &component, identity, &limits),
@@ -215,7 +283,7 @@ impl PluginFile {
         Err(UserError::new(format!(
             "plugin `{}` ({}) describes itself differently from one call to the next",
             self.description.name,
-            self.path.display()
+            file_name(&self.path)
         ))
         .hint("a plugin is a pure function; this one is broken or dishonest, do not use it"))
     }
@@ -225,41 +293,29 @@ impl PluginFile {
             Some(pin) if !pin.eq_ignore_ascii_case(&self.sha256) => Err(UserError::new(format!(
                 "plugin `{}` ({}) is not the one that the config pins\n  pinned: {pin}\n  found:  {}",
                 self.description.name,
-                self.path.display(),
+                file_name(&self.path),
                 self.sha256
             ))
             .hint(format!("if this is the plugin you want, write: sha256 = \"{}\"", self.sha256))),
             _ => Ok(()),
         }
     }
-
-    fn must_be_settled(&self, of: &str, problems: &[Problem]) -> Result<(), UserError> {
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let count = match problems.len() {
-            1 => "1 problem".to_owned(),
-            n => format!("{n} problems"),
-        };
-        let mut message = format!(
-            "{count} in the settings of {of} (plugin `{}` {}, {})",
-            self.description.name,
-            self.description.version,
-            self.path.display()
-        );
-        for problem in problems {
-            let path = match problem.path.as_str() {
-                "" => "settings".to_owned(),
-                path => format!("settings.{path}"),
-            };
-            message.push_str(&format!("\n  {path}: {}", problem.message));
-        }
-        Err(UserError::new(message)
-            .hint(format!("`udasa plugin inspect {}` shows the settings it takes", self.path.display())))
-    }
 }
 
 impl Description {
+    /// What a plugin says of itself, if it says the same when it is asked again.
+    pub(super) fn twice<W: World>(
+        pool: &Pool<W>,
+        describe: impl Fn(&Pool<W>) -> Result<Self, PluginFault>,
+    ) -> Result<Self, PluginFault> {
+        let first = describe(pool)?;
+        if describe(pool)? == first {
+            return Ok(first);
+        }
+        let cause = "described itself differently from one call to the next".to_owned();
+        Err(pool.fault("describe", None, Cause::BadOutput(cause)))
+    }
+
     /// What a plugin said, with its first defect as the cause.
     pub(super) fn checked(
         name: String,
@@ -270,16 +326,23 @@ impl Description {
         settings_schema: &str,
     ) -> Result<Self, Cause> {
         let bad = |what: String| Err(Cause::BadOutput(what));
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if name.is_empty() || name.len() > NAME_BYTES || !name.chars().all(plain) {
-            return bad(format!("gave itself the name {name:?}; a name has 1 to {NAME_BYTES} of a-z, 0-9 and -"));
+        if !is_plugin_name(&name) {
+            let name = on_one_line(&name, NAME);
+            return bad(format!("gave itself the name `{name}`; a name has 1 to {NAME_BYTES} of a-z, 0-9 and -"));
         }
         let numbered = version.split('.').count() >= 3 && version.starts_with(|c: char| c.is_ascii_digit());
-        if !numbered || version.len() > NAME_BYTES || version.chars().any(char::is_control) {
-            return bad(format!("gave itself the version {version:?}; a version is like 0.1.0"));
+        if !numbered || !is_name(&version, NAME_BYTES) {
+            let version = on_one_line(&version, NAME);
+            return bad(format!("gave itself the version `{version}`; a version is like 0.1.0"));
         }
-        if summary.len() > SUMMARY_BYTES || summary.chars().any(char::is_control) {
+        if !summary.is_empty() && !is_name(&summary, SUMMARY_BYTES) {
             return bad(format!("gave a summary that is not one line of at most {SUMMARY_BYTES} bytes"));
+        }
+        if settings_schema.len() > SCHEMA_BYTES {
+            return bad(format!(
+                "gave a settings schema of {} bytes; at most {SCHEMA_BYTES} are allowed",
+                settings_schema.len()
+            ));
         }
         let settings_schema = match serde_json::from_str(settings_schema) {
             Ok(schema @ serde_json::Value::Object(_)) => schema,
@@ -290,6 +353,38 @@ impl Description {
         asks.dedup();
         Ok(Self { name, version, summary, dimension, asks, settings_schema })
     }
+}
+
+fn must_be_settled(plugin: &Identity, path: &Path, of: &str, problems: &[Problem]) -> Result<(), UserError> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    };
+    let mut message = format!(
+        "{count} in the settings of {of} (plugin `{}` {}, {})",
+        plugin.name,
+        plugin.version.as_deref().unwrap_or_default(),
+        file_name(path)
+    );
+    let lines = problems.iter().map(|problem| {
+        let key = match problem.path.as_str() {
+            "" => "settings".to_owned(),
+            inner => format!("settings.{}", on_one_line(inner, NAME)),
+        };
+        format!("{key}: {}", shown(&problem.message, SENTENCE).replace('\n', "\n  "))
+    });
+    message.push_str(&listed(lines, MOST_PROBLEMS));
+    // Of a native plugin, its component shows them.
+    let file = file_name(&path.with_extension("wasm"));
+    Err(UserError::new(message).hint(format!("`udasa plugin inspect {file}` shows the settings it takes")))
+}
+
+fn is_plugin_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.len() <= NAME_BYTES && name.chars().all(plain)
 }
 
 fn there_are(names: &[&str], wanted: &str, kind: PluginKind) -> String {
@@ -305,7 +400,7 @@ fn there_are(names: &[&str], wanted: &str, kind: PluginKind) -> String {
 }
 
 fn wasm_files(directory: &Path) -> Result<Vec<PathBuf>, UserError> {
-    let shown = directory.display();
+    let shown = file_name(directory);
     let cure = format!("build plugins into it: udasa plugin build PATH... --out {shown}");
     let entries = std::fs::read_dir(directory).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => UserError::new(format!("the plugin directory {shown} does not exist"))
@@ -316,11 +411,11 @@ fn wasm_files(directory: &Path) -> Result<Vec<PathBuf>, UserError> {
             UserError::new(format!("cannot read the plugin directory {shown}: {e}")).hint("check that you may read it")
         }
     })?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
-        .collect();
-    if files.is_empty() {
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let has_native = files.iter().any(|path| path.extension().is_some_and(|e| e == "so"));
+    files.retain(|path| path.extension().is_some_and(|e| e == "wasm"));
+    // A directory of native plugins alone is one that somebody filled.
+    if files.is_empty() && !has_native {
         return Err(UserError::new(format!("the plugin directory {shown} holds no plugins (*.wasm)")).hint(cure));
     }
     files.sort();
@@ -336,8 +431,8 @@ fn duplicates(files: &[PluginFile]) -> Vec<UserError> {
             found.push(
                 UserError::new(format!(
                     "two plugins are named `{name}`: {} and {}",
-                    first.path.display(),
-                    file.path.display()
+                    file_name(&first.path),
+                    file_name(&file.path)
                 ))
                 .hint("a config finds a plugin by its name; remove one of the files"),
             );
@@ -365,9 +460,10 @@ pub(crate) fn together(what: &str, mut errors: Vec<UserError>) -> Option<UserErr
 
 fn wrong_types(path: &Path, error: &wasmtime::Error) -> UserError {
     UserError::new(format!(
-        "{} does not keep to the plugin contract {}: {error:#}",
-        path.display(),
-        contract::CONTRACT_VERSION
+        "{} does not keep to the plugin contract {}: {}",
+        file_name(path),
+        contract::CONTRACT_VERSION,
+        shown(&format!("{error:#}"), SENTENCE)
     ))
     .hint("build it anew with the current udasa-plugin-sdk")
 }

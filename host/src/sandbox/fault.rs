@@ -9,7 +9,9 @@ use crate::config::Limits;
 use crate::error::UserError;
 use crate::records::QuestionKind;
 
+use super::contract::CONTRACT_VERSION;
 use super::store::MemoryLimit;
+use super::words::{NAME, SENTENCE, on_one_line, shown};
 
 /// A call of a plugin that gave nothing usable. The plugin's other calls are not touched by it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -125,28 +127,54 @@ pub enum Cause {
     Host(String),
 }
 
+impl Cause {
+    /// The plugin's own words, as far as they can be shown.
+    pub(super) fn fault(message: &str, hint: Option<&str>) -> Self {
+        let message = match shown(message, SENTENCE) {
+            empty if empty.trim().is_empty() => "gave a fault without a message".to_owned(),
+            words => words,
+        };
+        let hint = hint.map(|hint| shown(hint, SENTENCE)).filter(|hint| !hint.trim().is_empty());
+        Self::Fault { message, hint }
+    }
+}
+
 impl PluginFault {
     /// What to do about it.
     pub fn hint(&self) -> String {
-        let own = "this is a defect of the plugin; `on_fault = \"skip\"` leaves such samples out";
+        let instead = self.instead();
+        // A plugin that has not said who it is yet is called under limits of the host's own, whatever the config says.
+        let raise = |limit: &str, or: &str| match self.plugin.version {
+            Some(_) => format!("raise `limits.{limit}`{or}"),
+            None => format!("{instead}; no limit of a config has a part in how a file is looked at"),
+        };
         match &self.cause {
             Cause::Fault { hint: Some(hint), .. } => hint.clone(),
-            Cause::Fault { hint: None, .. } | Cause::OutOfBounds => {
-                "`on_fault = \"skip\"` leaves such samples out".to_owned()
-            }
-            Cause::OutOfFuel { .. } => "an endless loop in the plugin? If not, raise `limits.fuel`".to_owned(),
-            Cause::OutOfTime { .. } => "a busy machine, or a slow plugin; raise `limits.seconds`".to_owned(),
-            Cause::OutOfMemory { .. } => "raise `limits.memory_mib`, or give the plugin less at once".to_owned(),
-            Cause::StackOverflow { .. } => "endless recursion in the plugin? If not, raise `limits.stack_kib`".to_owned(),
-            Cause::OutputTooLarge { .. } => "raise `limits.output_mib`, or have the plugin return less".to_owned(),
-            Cause::Panic { .. } => {
+            Cause::Fault { hint: None, .. } | Cause::OutOfBounds => instead.to_owned(),
+            Cause::OutOfFuel { .. } => format!("an endless loop in the plugin? If not, {}", raise("fuel", "")),
+            Cause::OutOfTime { .. } => format!("a busy machine, or a slow plugin; {}", raise("seconds", "")),
+            Cause::OutOfMemory { .. } => raise("memory_mib", ", or give the plugin less at once"),
+            Cause::StackOverflow { .. } => format!("endless recursion in the plugin? If not, {}", raise("stack_kib", "")),
+            Cause::OutputTooLarge { .. } => raise("output_mib", ", or have the plugin return less"),
+            Cause::Panic { .. } if self.function == "score" => {
                 "this is a defect of the plugin; run this sample natively under `cargo test`, if it is in Rust, or leave such samples out with `on_fault = \"skip\"`".to_owned()
             }
-            Cause::Trap(_) | Cause::Unreadable(_) | Cause::BadOutput(_) | Cause::NotDeclared(_) => own.to_owned(),
+            Cause::Panic { .. } | Cause::Trap(_) | Cause::Unreadable(_) | Cause::BadOutput(_) | Cause::NotDeclared(_) => {
+                format!("this is a defect of the plugin; {instead}")
+            }
             Cause::NotGranted(kind) => format!("if it may, add \"{kind}\" to the scorer's `grant`"),
             Cause::TooManyRounds { .. } => "does the plugin ever answer? If so, raise `limits.rounds`".to_owned(),
             Cause::TooManyQuestions { .. } => "raise `limits.questions`, or have the plugin ask in several rounds".to_owned(),
             Cause::Host(_) => "try again; if it stays, this is a defect of udasa".to_owned(),
+        }
+    }
+
+    /// How to do without what failed.
+    fn instead(&self) -> &'static str {
+        match self.function {
+            "score" => "`on_fault = \"skip\"` leaves such samples out",
+            "next-stage" => "`stage.policy` names another one",
+            _ => "get or build another version of it, or take it out of the plugin directory",
         }
     }
 }
@@ -154,14 +182,14 @@ impl PluginFault {
 impl fmt::Display for PluginFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Identity { name, version, sha256 } = &*self.plugin;
-        write!(f, "plugin `{name}`")?;
+        write!(f, "plugin `{}`", on_one_line(name, SENTENCE))?;
         if let Some(version) = version {
             write!(f, " {version}")?;
         }
         let digest = sha256.get(..12).unwrap_or(sha256);
         write!(f, " ({digest}): `{}` failed", self.function)?;
         if let Some(prompt) = &self.prompt {
-            write!(f, " on prompt `{prompt}`")?;
+            write!(f, " on prompt `{}`", on_one_line(prompt, NAME))?;
         }
         write!(f, ": {}", self.cause)
     }
@@ -195,7 +223,9 @@ pub(super) fn classify(error: &wasmtime::Error, limits: &Limits, logged: Option<
         Some(Trap::StackOverflow) => Cause::StackOverflow { limit: limits.stack_kib },
         Some(Trap::MemoryOutOfBounds) => Cause::OutOfBounds,
         // What Rust's abort compiles to.
-        Some(Trap::UnreachableCodeReached) => Cause::Panic { message: logged.map(words_of_panic) },
+        Some(Trap::UnreachableCodeReached) => {
+            Cause::Panic { message: logged.map(|logged| shown(&words_of_panic(logged), SENTENCE)) }
+        }
         Some(
             trap @ (Trap::StringOutOfBounds
             | Trap::ListOutOfBounds
@@ -208,16 +238,28 @@ pub(super) fn classify(error: &wasmtime::Error, limits: &Limits, logged: Option<
     }
 }
 
+/// Why an instance could not even be made. What is unreadable then is the plugin's types: nothing has been returned yet.
+pub(super) fn classify_start(error: &wasmtime::Error, limits: &Limits, logged: Option<String>) -> Cause {
+    match classify(error, limits, logged) {
+        Cause::Unreadable(text) => {
+            Cause::BadOutput(format!("does not keep to the plugin contract {CONTRACT_VERSION}: {text}"))
+        }
+        cause => cause,
+    }
+}
+
 fn trap_text(trap: Trap) -> String {
     trap.to_string().trim_start_matches("wasm trap: ").to_owned()
 }
 
-/// wasmtime keeps the type of its "too much data" error private, so its text decides here. It decides nothing but the
-/// wording: the call has failed in any case.
+/// wasmtime keeps the types of these errors private, so their text decides here. It decides nothing but the wording: the
+/// call has failed in any case.
 fn unreadable(error: &wasmtime::Error, limits: &Limits) -> Cause {
-    let text = error.root_cause().to_string();
+    let text = shown(&error.root_cause().to_string(), SENTENCE);
     if text.contains("fuel allocated for hostcalls") {
         Cause::OutputTooLarge { limit: limits.output_mib }
+    } else if text.contains("resource limit exceeded") || text.contains("cannot allocate another handle") {
+        Cause::Trap(text)
     } else {
         Cause::Unreadable(text)
     }
@@ -233,7 +275,7 @@ fn words_of_panic(logged: String) -> String {
 }
 
 /// 10000000 → 10,000,000
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {

@@ -8,6 +8,7 @@ use wasmtime::component::{Linker, WasmStr};
 
 use super::bindings::scorer::udasa::plugin::log::Level;
 use super::store::State;
+use super::words;
 
 /// A longer line is cut here.
 const LINE_BYTES: usize = 4096;
@@ -34,7 +35,7 @@ pub enum LogLevel {
 pub struct LogLine {
     /// How serious it is.
     pub level: LogLevel,
-    /// The text; control characters but tabs are shown as `�`, so that a line cannot command a terminal.
+    /// The text, as [`words`] shows it.
     pub text: String,
 }
 
@@ -58,6 +59,11 @@ impl LogSink {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// A line of a native plugin.
+    pub fn take(&self, level: LogLevel, text: &str) {
+        self.push(LogLine { level, text: words::shown(text, LINE_BYTES) });
+    }
+
     fn push(&self, line: LogLine) {
         if let Ok(mut lines) = self.lines.lock()
             && lines.len() < self.most
@@ -75,17 +81,16 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "write",
         // `WasmStr` is read in place: a huge message is never copied whole.
         |mut store: StoreContextMut<State>, (level, message): (Level, WasmStr)| {
-            let line = {
+            let (text, cost) = {
                 let text = message.to_str(&store)?;
                 let bytes = text.len() as u64;
-                let line = LogLine { level: level_of(level), text: printable(&text) };
-                (line, LINE_FUEL + BYTE_FUEL.saturating_mul(bytes))
+                (words::printable(&text, LINE_BYTES), LINE_FUEL + BYTE_FUEL.saturating_mul(bytes))
             };
-            let (line, cost) = line;
+            let line = LogLine { level: level_of(level), text: words::shown(&text, LINE_BYTES) };
             let fuel = store.get_fuel()?;
             let state = store.data_mut();
             if line.level == LogLevel::Error {
-                state.last_error = Some(line.text.clone());
+                state.last_error = Some(text);
             }
             state.log.push(line);
             match fuel.checked_sub(cost) {
@@ -105,33 +110,9 @@ fn level_of(level: Level) -> LogLevel {
     }
 }
 
-fn printable(text: &str) -> String {
-    let cut = text.floor_char_boundary(LINE_BYTES);
-    let mut line: String = text[..cut]
-        .chars()
-        .map(|c| match c {
-            '\t' | '\n' => c,
-            c if c.is_control() => char::REPLACEMENT_CHARACTER,
-            c => c,
-        })
-        .collect();
-    if cut < text.len() {
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_cut_and_cannot_command_a_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb"), "a\u{fffd}[31mb");
-        let long = printable(&"é".repeat(LINE_BYTES));
-        assert!(long.len() <= LINE_BYTES + '…'.len_utf8());
-        assert!(long.ends_with('…'));
-    }
 
     #[test]
     fn lines_over_the_cap_are_counted_not_kept() {

@@ -11,13 +11,16 @@
 //! (`plugin`).
 
 mod directory;
+mod native_code;
 mod policy;
 mod scorer;
+mod trial;
 
 mod answers;
 mod check;
 mod convert;
 mod fault;
+mod words;
 
 mod bindings;
 mod code_cache;
@@ -32,12 +35,13 @@ mod frozen;
 #[cfg(test)]
 mod tests;
 
-pub use answers::answers_fit;
+pub use answers::{answer_fits, answers_fit};
 pub use contract::{CONTRACT_VERSION, PluginKind};
 pub(crate) use directory::together;
-pub use directory::{Description, PluginDirectory, PluginFile, inspect, inspect_bytes};
-pub use fault::{Cause, Identity, PluginFault, kind_name};
+pub use directory::{Description, PluginDirectory, PluginFile, Problem, inspect, inspect_bytes};
+pub use fault::{Cause, Identity, PluginFault, grouped, kind_name};
 pub use log::{LogLevel, LogLine};
 pub use policy::StagingPolicy;
 pub use pool::Usage;
 pub use scorer::{Scorer, Step};
+pub use trial::{Refused, read_contract};

@@ -1,5 +1,7 @@
 //! A staging policy, ready to be called: a pure function from the pairs and the stages so far to the next stage.
 
+use std::sync::Arc;
+
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
@@ -13,11 +15,13 @@ use super::check;
 use super::directory::{Description, PluginFile, Problem};
 use super::fault::{Cause, Identity, PluginFault};
 use super::log::LogLine;
+use super::native_code::NativeCode;
 use super::pool::{Pool, Usage, World};
 use super::store::State;
 
 /// A policy that has given out this many stages will never stop.
 const MOST_STAGES: usize = 1000;
+const NEXT_STAGE: &str = "next-stage";
 
 impl World for bindings::StagingPolicy {
     type Pre = bindings::StagingPolicyPre<State>;
@@ -34,7 +38,13 @@ impl World for bindings::StagingPolicy {
 /// A plugin with its settings and limits.
 pub struct StagingPolicy {
     settings: String,
-    pool: Pool<bindings::StagingPolicy>,
+    code: Code,
+}
+
+/// Where it runs.
+enum Code {
+    Sandboxed(Pool<bindings::StagingPolicy>),
+    Native(NativeCode),
 }
 
 impl StagingPolicy {
@@ -44,12 +54,17 @@ impl StagingPolicy {
         let pool = Pool::new(&engine, &component, file.identity(), limits).map_err(|e| file.does_not_link(&e))?;
         let again = describe_with(&pool).map_err(UserError::from)?;
         file.must_still_be(&again)?;
-        Ok(Self { settings, pool })
+        Ok(Self { settings, code: Code::Sandboxed(pool) })
+    }
+
+    /// A native plugin. The settings have not been checked yet.
+    pub(super) fn native(code: NativeCode, settings: String) -> Self {
+        Self { settings, code: Code::Native(code) }
     }
 
     /// The plugin's name.
     pub fn name(&self) -> &str {
-        &self.pool.identity.name
+        &self.identity().name
     }
 
     /// Its settings, as the canonical JSON that the plugin gets: a key for what depends on them.
@@ -59,20 +74,29 @@ impl StagingPolicy {
 
     /// Hex SHA-256 of the plugin's file.
     pub fn sha256(&self) -> &str {
-        &self.pool.identity.sha256
+        &self.identity().sha256
+    }
+
+    /// Which plugin it is.
+    pub fn identity(&self) -> &Identity {
+        match &self.code {
+            Code::Sandboxed(pool) => &pool.identity,
+            Code::Native(code) => &code.identity,
+        }
+    }
+
+    /// Whether it runs outside of the sandbox.
+    pub fn is_native(&self) -> bool {
+        matches!(self.code, Code::Native(_))
     }
 
     /// The stage after `history`, or none to stop. What comes back has been checked.
     pub fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>, PluginFault> {
-        let function = "next-stage";
-        let views: Vec<_> = pairs.iter().map(pair).collect();
-        let past: Vec<_> = history.iter().map(past_stage).collect();
-        let stage = self.pool.call(function, None, |world, store| {
-            let plugin = world.udasa_plugin_staging_api();
-            let returned = plugin.call_next_stage(store, &self.settings, seed, &views, &past)?;
-            Ok(returned.map_err(|fault| Cause::Fault { message: fault.message, hint: fault.hint }))
-        })?;
-        let Some(stage) = stage.map(stage_record) else {
+        let stage = match &self.code {
+            Code::Sandboxed(pool) => self.sandboxed_stage(pool, seed, pairs, history),
+            Code::Native(code) => code.next_stage(&self.settings, seed, pairs, history),
+        }?;
+        let Some(stage) = stage else {
             return Ok(None);
         };
         let checked = if history.len() >= MOST_STAGES {
@@ -80,23 +104,66 @@ impl StagingPolicy {
         } else {
             check::stage(&stage, pairs.len())
         };
-        checked.map_err(|cause| self.pool.fault(function, None, cause))?;
-        Ok(Some(stage))
+        match checked {
+            Ok(()) => Ok(Some(stage)),
+            Err(cause) => Err(PluginFault {
+                plugin: Arc::new(self.identity().clone()),
+                function: NEXT_STAGE,
+                prompt: None,
+                cause,
+            }),
+        }
+    }
+
+    fn sandboxed_stage(
+        &self,
+        pool: &Pool<bindings::StagingPolicy>,
+        seed: u64,
+        pairs: &[Pair],
+        history: &[PastStage],
+    ) -> Result<Option<Stage>, PluginFault> {
+        let views: Vec<_> = pairs.iter().map(pair).collect();
+        let past: Vec<_> = history.iter().map(past_stage).collect();
+        let stage = pool.call(NEXT_STAGE, None, |world, store| {
+            let plugin = world.udasa_plugin_staging_api();
+            let returned = plugin.call_next_stage(store, &self.settings, seed, &views, &past)?;
+            Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
+        })?;
+        Ok(stage.map(stage_record))
     }
 
     /// What it has used so far.
     pub fn usage(&self) -> Usage {
-        self.pool.usage()
+        match &self.code {
+            Code::Sandboxed(pool) => pool.usage(),
+            Code::Native(code) => code.usage(),
+        }
+    }
+
+    /// Counts from zero.
+    pub fn forget_usage(&self) {
+        match &self.code {
+            Code::Sandboxed(pool) => pool.forget_usage(),
+            Code::Native(code) => code.forget_usage(),
+        }
     }
 
     /// The lines it has logged, and how many more were dropped.
     pub fn log(&self) -> (Vec<LogLine>, u64) {
-        (self.pool.log.lines(), self.pool.log.dropped())
+        let log = match &self.code {
+            Code::Sandboxed(pool) => &pool.log,
+            Code::Native(code) => &code.log,
+        };
+        (log.lines(), log.dropped())
     }
 
     /// Everything that the plugin finds wrong with its settings.
     pub(super) fn problems(&self) -> Result<Vec<Problem>, PluginFault> {
-        self.pool.call("check-settings", None, |world, store| {
+        let pool = match &self.code {
+            Code::Sandboxed(pool) => pool,
+            Code::Native(code) => return code.problems(&self.settings),
+        };
+        pool.call("check-settings", None, |world, store| {
             let plugin = world.udasa_plugin_staging_api();
             let problems = plugin.call_check_settings(store, &self.settings)?;
             let problems = problems.into_iter().map(|p| Problem { path: p.path, message: p.message });
@@ -112,7 +179,7 @@ pub(super) fn describe(
     identity: Identity,
     limits: &config::Limits,
 ) -> wasmtime::Result<Result<Description, PluginFault>> {
-    Ok(describe_with(&Pool::new(engine, component, identity, limits)?))
+    Ok(Description::twice(&Pool::new(engine, component, identity, limits)?, describe_with))
 }
 
 fn describe_with(pool: &Pool<bindings::StagingPolicy>) -> Result<Description, PluginFault> {

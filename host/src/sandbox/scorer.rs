@@ -12,6 +12,7 @@ use super::bindings::scorer::exports::udasa::plugin::scorer_api as api;
 use super::directory::{Description, PluginFile, Problem};
 use super::fault::{Cause, Identity, PluginFault};
 use super::log::LogLine;
+use super::native_code::NativeCode;
 use super::pool::{Pool, Usage, World};
 use super::store::State;
 use super::{check, convert};
@@ -29,7 +30,8 @@ impl World for bindings::Scorer {
 }
 
 /// What a scorer wants next.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Step {
     /// Answers to these; then call again, with them as one more round.
     Ask(Vec<Question>),
@@ -45,7 +47,13 @@ pub struct Scorer {
     asks: Vec<QuestionKind>,
     grant: Vec<QuestionKind>,
     settings: String,
-    pool: Pool<bindings::Scorer>,
+    code: Code,
+}
+
+/// Where it runs.
+enum Code {
+    Sandboxed(Pool<bindings::Scorer>),
+    Native(NativeCode),
 }
 
 impl Scorer {
@@ -58,17 +66,29 @@ impl Scorer {
     ) -> anyhow::Result<Self> {
         let (engine, component) = file.code(limits.stack_kib)?;
         let pool = Pool::new(&engine, &component, file.identity(), limits).map_err(|e| file.does_not_link(&e))?;
+        let again = describe_with(&pool).map_err(UserError::from)?;
+        file.must_still_be(&again)?;
         let scorer = Self {
             name: config.name.clone().unwrap_or_else(|| config.plugin.clone()),
             dimension: file.description.dimension.unwrap_or(Dimension::Semantic),
             asks: file.description.asks.clone(),
             grant: config.grant.clone(),
             settings,
-            pool,
+            code: Code::Sandboxed(pool),
         };
-        let again = describe_with(&scorer.pool).map_err(UserError::from)?;
-        file.must_still_be(&again)?;
         Ok(scorer)
+    }
+
+    /// A native plugin as `config` wants it. The settings have not been checked yet.
+    pub(super) fn native(code: NativeCode, config: &config::Scorer, settings: String) -> Self {
+        Self {
+            name: config.name.clone().unwrap_or_else(|| config.plugin.clone()),
+            dimension: code.description.dimension.unwrap_or(Dimension::Semantic),
+            asks: code.description.asks.clone(),
+            grant: config.grant.clone(),
+            settings,
+            code: Code::Native(code),
+        }
     }
 
     /// Its name in the config, the records and the report.
@@ -88,65 +108,105 @@ impl Scorer {
 
     /// Hex SHA-256 of the plugin's file.
     pub fn sha256(&self) -> &str {
-        &self.pool.identity.sha256
+        &self.identity().sha256
+    }
+
+    /// Which plugin it is.
+    pub fn identity(&self) -> &Identity {
+        match &self.code {
+            Code::Sandboxed(pool) => &pool.identity,
+            Code::Native(code) => &code.identity,
+        }
+    }
+
+    /// Whether it runs outside of the sandbox.
+    pub fn is_native(&self) -> bool {
+        matches!(self.code, Code::Native(_))
     }
 
     /// One step for `sample`; `rounds` are the answers to all its earlier questions. What comes back has been checked.
     pub fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, PluginFault> {
+        let pool = match &self.code {
+            Code::Sandboxed(pool) => pool,
+            Code::Native(code) => {
+                let step = code.score(&self.settings, sample, rounds)?;
+                let checked = self.checked(&step, sample, rounds.len(), &code.limits);
+                return checked.map(|()| step).map_err(|cause| code.fault("score", Some(&sample.id), cause));
+            }
+        };
         let returned = convert::sample(sample, |view| {
             convert::rounds(rounds, |rounds| {
-                self.pool.call("score", Some(&sample.id), |world, store| {
+                pool.call("score", Some(&sample.id), |world, store| {
                     let plugin = world.udasa_plugin_scorer_api();
                     let returned = plugin.call_score(store, &self.settings, view, rounds)?;
-                    Ok(returned.map_err(|fault| Cause::Fault { message: fault.message, hint: fault.hint }))
+                    Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
                 })
             })
         })?;
-        self.checked(returned, sample, rounds.len()).map_err(|cause| self.pool.fault("score", Some(&sample.id), cause))
+        let checked = record(returned).and_then(|step| {
+            self.checked(&step, sample, rounds.len(), &pool.limits)?;
+            Ok(step)
+        });
+        checked.map_err(|cause| pool.fault("score", Some(&sample.id), cause))
     }
 
     /// What it has used so far.
     pub fn usage(&self) -> Usage {
-        self.pool.usage()
+        match &self.code {
+            Code::Sandboxed(pool) => pool.usage(),
+            Code::Native(code) => code.usage(),
+        }
+    }
+
+    /// Counts from zero.
+    pub fn forget_usage(&self) {
+        match &self.code {
+            Code::Sandboxed(pool) => pool.forget_usage(),
+            Code::Native(code) => code.forget_usage(),
+        }
     }
 
     /// The lines it has logged, and how many more were dropped.
     pub fn log(&self) -> (Vec<LogLine>, u64) {
-        (self.pool.log.lines(), self.pool.log.dropped())
+        let log = match &self.code {
+            Code::Sandboxed(pool) => &pool.log,
+            Code::Native(code) => &code.log,
+        };
+        (log.lines(), log.dropped())
     }
 
-    fn checked(&self, step: api::Step, sample: &Sample, rounds: usize) -> Result<Step, Cause> {
+    fn checked(&self, step: &Step, sample: &Sample, rounds: usize, limits: &config::Limits) -> Result<(), Cause> {
         match step {
-            api::Step::Ask(questions) => {
-                let questions: Vec<_> = questions.into_iter().map(convert::question).collect();
-                let limits = &self.pool.limits;
-                check::questions(&questions, rounds, &self.asks, &self.grant, limits)?;
-                Ok(Step::Ask(questions))
-            }
-            api::Step::Done(scores) => {
-                let scores = scores
-                    .into_iter()
-                    .enumerate()
-                    .map(|(i, score)| {
-                        let notes = convert::notes(score.notes)
-                            .map_err(|name| Cause::BadOutput(format!("gave response {i} the note `{name}` twice")))?;
-                        Ok(Score { uncertainty: score.uncertainty, notes })
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                check::scores(&scores, sample.responses.len())?;
-                Ok(Step::Done(scores))
-            }
+            Step::Ask(questions) => check::questions(questions, rounds, &self.asks, &self.grant, limits),
+            Step::Done(scores) => check::scores(scores, sample.responses.len()),
         }
     }
 
     /// Everything that the plugin finds wrong with its settings.
     pub(super) fn problems(&self) -> Result<Vec<Problem>, PluginFault> {
-        self.pool.call("check-settings", None, |world, store| {
+        let pool = match &self.code {
+            Code::Sandboxed(pool) => pool,
+            Code::Native(code) => return code.problems(&self.settings),
+        };
+        pool.call("check-settings", None, |world, store| {
             let plugin = world.udasa_plugin_scorer_api();
             let problems = plugin.call_check_settings(store, &self.settings)?;
             let problems = problems.into_iter().map(|p| Problem { path: p.path, message: p.message });
             Ok(Ok(problems.collect()))
         })
+    }
+}
+
+fn record(step: api::Step) -> Result<Step, Cause> {
+    match step {
+        api::Step::Ask(questions) => Ok(Step::Ask(questions.into_iter().map(convert::question).collect())),
+        api::Step::Done(scores) => {
+            let score = |(i, score): (usize, api::ResponseScore)| {
+                let notes = convert::notes(score.notes).map_err(|name| check::note_twice(i, &name))?;
+                Ok(Score { uncertainty: score.uncertainty, notes })
+            };
+            Ok(Step::Done(scores.into_iter().enumerate().map(score).collect::<Result<_, _>>()?))
+        }
     }
 }
 
@@ -157,7 +217,7 @@ pub(super) fn describe(
     identity: Identity,
     limits: &config::Limits,
 ) -> wasmtime::Result<Result<Description, PluginFault>> {
-    Ok(describe_with(&Pool::new(engine, component, identity, limits)?))
+    Ok(Description::twice(&Pool::new(engine, component, identity, limits)?, describe_with))
 }
 
 fn describe_with(pool: &Pool<bindings::Scorer>) -> Result<Description, PluginFault> {

@@ -9,8 +9,8 @@ use crate::config::Limits;
 use super::engine::ticks;
 use super::log::LogSink;
 
-/// Far above what a plugin needs (a Rust one has about a hundred function pointers), far below what hurts.
-const TABLE_ELEMENTS: usize = 1_000_000;
+/// What an element of a table is charged: at least its size on the host.
+const TABLE_ELEMENT: usize = 16;
 const CORE_INSTANCES: usize = 64;
 
 /// The data of a [`Store`].
@@ -18,7 +18,7 @@ pub(super) struct State {
     pub log: Arc<LogSink>,
     /// The last line that was logged as an error in this call: where the SDK's panic hook puts the panic's message.
     pub last_error: Option<String>,
-    /// Bytes of linear memory, all memories together.
+    /// Bytes of linear memory and of tables, all together.
     pub memory: usize,
     memory_limit: usize,
 }
@@ -30,20 +30,27 @@ pub(super) struct MemoryLimit {
     pub wanted: usize,
 }
 
-impl ResourceLimiter for State {
-    /// An error here is a trap. Returning false instead would make `memory.grow` fail inside the plugin, which a Rust
-    /// plugin answers with an abort that says nothing.
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let wanted = self.memory.saturating_add(desired.saturating_sub(current));
+impl State {
+    fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        let wanted = self.memory.saturating_add(bytes);
         if wanted > self.memory_limit {
             return Err(MemoryLimit { wanted }.into());
         }
         self.memory = wanted;
         Ok(true)
     }
+}
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+impl ResourceLimiter for State {
+    /// An error here is a trap. Returning false instead would make `memory.grow` fail inside the plugin, which a Rust
+    /// plugin answers with an abort that says nothing.
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current))
+    }
+
+    /// Tables lie in the host's memory as well: 64 of them would hold what one memory may not.
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT))
     }
 
     fn instances(&self) -> usize {

@@ -2,8 +2,11 @@
 
 mod cost;
 mod files;
+mod fuzz;
+mod native;
 mod policies;
 mod sins;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,6 +51,7 @@ fn config(sin: &str) -> config::Scorer {
         settings: sin.map(|sin| ("sin".to_owned(), sin.into())).into_iter().collect::<BTreeMap<_, _>>(),
         on_fault: OnFault::Stop,
         sha256: None,
+        native: false,
     }
 }
 

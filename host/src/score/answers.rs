@@ -4,14 +4,15 @@
 //! question's JSON. Answers are appended in chunks: a killed run keeps what was answered.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{jsonl, sha256_hex};
 use crate::progress::Progress;
 use crate::records::{Answer, Question};
+use crate::sandbox::{answer_fits, answers_fit};
 
 /// Questions put to the answerer in one go: enough for full batches, few enough that little is lost and progress shows.
 const CHUNK: usize = 1024;
@@ -26,9 +27,9 @@ pub trait Answerer {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Line {
-    key: String,
-    answer: Answer,
+pub(super) struct Line {
+    pub key: String,
+    pub answer: Answer,
 }
 
 /// The answers so far, and the way to new ones.
@@ -48,7 +49,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         make: &'m mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        let path = folder.join(format!("{}.jsonl", file_name(identity)));
+        let path = file_in(folder, identity);
         let (lines, file) = jsonl::Appender::<Line>::open(&path)?;
         Ok(Self {
             known: lines.into_iter().map(|l| (l.key, l.answer)).collect(),
@@ -65,8 +66,10 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         let mut new: Vec<(String, Question)> = Vec::new();
         let mut waiting: HashSet<String> = HashSet::new();
         for question in questions {
-            let key = sha256_hex(serde_json::to_string(question)?.as_bytes());
-            if !self.known.contains_key(&key) && waiting.insert(key.clone()) {
+            let key = key_of(question)?;
+            // A file can be changed by anyone; an answer that does not fit its question is none.
+            let known = self.known.get(&key).is_some_and(|answer| answer_fits(question, answer).is_ok());
+            if !known && waiting.insert(key.clone()) {
                 new.push((key.clone(), question.clone()));
             }
             keys.push(key);
@@ -104,9 +107,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
         for chunk in questions.chunks(CHUNK) {
             let answers = answerer.answer(chunk)?;
             ensure!(answers.len() == chunk.len(), "{} questions got {} answers", chunk.len(), answers.len());
-            for (question, answer) in chunk.iter().zip(&answers) {
-                check(question, answer)?;
-            }
+            answers_fit(chunk, &answers).map_err(|wrong| anyhow::anyhow!("the model's {wrong}"))?;
             let rest = keys.split_off(chunk.len());
             let lines: Vec<Line> = std::mem::replace(&mut keys, rest)
                 .into_iter()
@@ -122,23 +123,14 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
     }
 }
 
-/// An answer that a plugin can be given: of the right kind, of the right length, finite.
-fn check(question: &Question, answer: &Answer) -> Result<()> {
-    let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-    let right = match (question, answer) {
-        (Question::Embed { .. }, Answer::Embed(values)) => !values.is_empty() && finite(values),
-        (Question::Entail { .. }, Answer::Entail { entailment, neutral, contradiction }) => {
-            finite(&[*entailment, *neutral, *contradiction])
-        }
-        (Question::Choose { options, .. }, Answer::Choose(p)) => p.len() == options.len() && finite(p),
-        (Question::Likelihood { .. }, Answer::Likelihood { logprob, .. }) => logprob.is_finite(),
-        (Question::Complete { n, .. }, Answer::Complete(texts)) => texts.len() == *n as usize,
-        _ => false,
-    };
-    if right {
-        return Ok(());
-    }
-    bail!("the model's answer {answer:?} does not fit the question {question:?}")
+/// Where the answers of `identity` are kept.
+pub fn file_in(folder: &Path, identity: &str) -> PathBuf {
+    folder.join(format!("{}.jsonl", file_name(identity)))
+}
+
+/// Under which an answer is kept.
+pub(super) fn key_of(question: &Question) -> Result<String> {
+    Ok(sha256_hex(serde_json::to_string(question)?.as_bytes()))
 }
 
 /// The identity where it is fit for a file name, else its digest.
@@ -156,6 +148,10 @@ fn file_name(identity: &str) -> String {
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
+
+    use anyhow::bail;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
     use crate::data::test_folder::TestFolder;
@@ -239,12 +235,82 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_the_wrong_kind_count_or_value_are_refused() {
-        let choose = Question::Choose { prompt: PromptText::Text("p".into()), options: vec!["a".into(), "b".into()] };
-        assert!(check(&choose, &Answer::Choose(vec![0.4, 0.6])).is_ok());
-        assert!(check(&choose, &Answer::Choose(vec![1.0])).is_err());
-        assert!(check(&choose, &Answer::Choose(vec![f32::NAN, 0.6])).is_err());
-        assert!(check(&choose, &Answer::Embed(vec![0.4, 0.6])).is_err());
+    fn a_kept_answer_that_does_not_fit_its_question_is_asked_anew() -> Result<()> {
+        let folder = TestFolder::new()?;
+        let seen = Rc::new(Cell::new(0));
+        let mut make =
+            || -> Result<Box<dyn Answerer>> { Ok(Box::new(Counting { seen: seen.clone(), fails_after: 9 })) };
+        let (right, _) = AnswerCache::open(folder.path(), "m", &mut make)?.answer(&[question("a"), question("b")])?;
+        let path = folder.path().join("m.jsonl");
+        let line = std::fs::read_to_string(&path)?.lines().next().context("a line")?.to_owned();
+        for wrong in [
+            r#"{"embed":[1.0]}"#,
+            r#"{"likelihood":{"logprob":-1.0,"tokens":0}}"#,
+            r#"{"likelihood":{"logprob":2.0,"tokens":1}}"#,
+        ] {
+            let (key, _) = line.split_once("\"answer\":").context("a key")?;
+            let garbled = format!("{key}\"answer\":{wrong}}}\n");
+            std::fs::write(&path, std::fs::read_to_string(&path)?.replacen(&format!("{line}\n"), &garbled, 1))?;
+            let (again, asked) =
+                AnswerCache::open(folder.path(), "m", &mut make)?.answer(&[question("a"), question("b")])?;
+            assert_eq!((&again, asked), (&right, 1), "{wrong}");
+            // The answer stands behind the garbled one now, and counts.
+            let mut none = || -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
+            AnswerCache::open(folder.path(), "m", &mut none)?.answer(&[question("a")])?;
+            std::fs::write(&path, format!("{line}\n"))?;
+            AnswerCache::open(folder.path(), "m", &mut make)?.answer(&[question("b")])?;
+        }
+        Ok(())
+    }
+
+    fn changed() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
+        proptest::collection::vec((any::<Index>(), 0..5_u8, any::<u8>()), 1..5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// An error that names the file and the cure, or answers that fit, asked anew where need be.
+        #[test]
+        fn a_file_of_answers_may_hold_anything(changes in changed()) {
+            let folder = TestFolder::new().expect("a folder");
+            let seen = Rc::new(Cell::new(0));
+            let mut make =
+                || -> Result<Box<dyn Answerer>> { Ok(Box::new(Counting { seen: seen.clone(), fails_after: 99 })) };
+            let questions: Vec<_> = ["a", "b", "c"].into_iter().map(question).collect();
+            let answer = |make: &mut dyn FnMut() -> Result<Box<dyn Answerer>>| -> Result<_> {
+                AnswerCache::open(folder.path(), "m", make)?.answer(&questions)
+            };
+            answer(&mut make).expect("it answers");
+            let path = folder.path().join("m.jsonl");
+            let mut bytes = std::fs::read(&path)?;
+            for (at, what, byte) in changes {
+                let at = at.index(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
+                match what {
+                    _ if bytes.is_empty() => bytes.push(byte),
+                    0 => bytes.truncate(at),
+                    1 => bytes[at] ^= 1 << (byte % 8),
+                    2 => bytes[at] = byte,
+                    3 => bytes.insert(at, b"0-.e,:n\n\"}"[usize::from(byte % 10)]),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            std::fs::write(&path, &bytes)?;
+            match answer(&mut make) {
+                Ok((answers, _)) => prop_assert_eq!(answers_fit(&questions, &answers), Ok(())),
+                Err(error) => {
+                    let user = error.downcast_ref::<crate::error::UserError>();
+                    prop_assert!(user.is_some_and(|user| user.message.contains("m.jsonl:") && user.hint.is_some()), "{error:#}");
+                    // The cure in the hint works.
+                    std::fs::remove_file(&path)?;
+                    prop_assert!(answer(&mut make).is_ok());
+                }
+            }
+        }
     }
 
     #[test]

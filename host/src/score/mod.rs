@@ -7,6 +7,7 @@
 
 mod answers;
 mod ask_model;
+mod cached;
 mod combine;
 mod correlation;
 mod rounds;
@@ -25,8 +26,9 @@ use crate::config;
 use crate::data::jsonl;
 use crate::records::{Dimension, Sample};
 
-pub use answers::{AnswerCache, Answerer};
+pub use answers::{AnswerCache, Answerer, file_in as answers_file};
 pub use ask_model::AskModel;
+pub use cached::{KnownAnswers, Rescored, rescore};
 pub use combine::{Combined, combine};
 pub use correlation::{LengthCorrelation, LengthUnit, length_correlation, lengths, spearman};
 pub use scaler::{Scaler, ScorerScale};
@@ -45,6 +47,8 @@ pub struct Files {
     pub scaler: PathBuf,
     /// `score-summary.json`.
     pub summary: PathBuf,
+    /// `score-usage.json`.
+    pub usage: PathBuf,
 }
 
 impl Files {
@@ -56,6 +60,7 @@ impl Files {
             uncertainty: run.join("uncertainty.jsonl"),
             scaler: run.join("scaler.json"),
             summary: run.join("score-summary.json"),
+            usage: run.join("score-usage.json"),
         }
     }
 }
@@ -114,7 +119,7 @@ pub fn room<'a>(
         None => None,
     };
     let mut cache = AnswerCache::open(&files.answers, identity, make_answerer)?;
-    let (scores, counts) = rounds::score_all(samples, scorers, &mut cache, &files.scores)?;
+    let (scores, counts) = rounds::score_all(samples, scorers, &mut cache, &files.scores, &files.usage)?;
     let combined = combine(samples, scorers, &scores, config, saved)?;
     jsonl::write(&files.uncertainty, &combined.uncertainties)?;
     jsonl::write_json(&files.scaler, &combined.scaler)?;

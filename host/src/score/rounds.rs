@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
 use super::ScorerSummary;
@@ -14,12 +14,13 @@ use crate::data::jsonl;
 use crate::error::UserError;
 use crate::progress::Progress;
 use crate::records::{Answer, Question, Sample, SampleScores};
+use crate::usage::Ledger;
 
 /// Samples scored between two writes to `scores.jsonl`.
 const CHUNK: usize = 256;
 
 /// No scorer asks this often; the config's limit, which the sandbox keeps, lies below.
-const MAX_ROUNDS: usize = 1001;
+pub(super) const MAX_ROUNDS: usize = 1001;
 
 /// A sample on its way through the rounds.
 struct Asking {
@@ -34,6 +35,7 @@ pub(super) fn score_all(
     scorers: &[ScorerUse<'_>],
     cache: &mut AnswerCache<'_, '_>,
     path: &Path,
+    usage: &Path,
 ) -> Result<(Vec<SampleScores>, Vec<ScorerSummary>)> {
     let keys_path = path.with_extension("keys.json");
     let mut kept = keep(samples, scorers, path, &keys_path)?;
@@ -42,6 +44,12 @@ pub(super) fn score_all(
     let keys: BTreeMap<&str, &str> = scorers.iter().map(|used| (used.scorer.name(), used.key.as_str())).collect();
     jsonl::write_json(&keys_path, &keys)?;
     let (_, mut file) = jsonl::Appender::<SampleScores>::open(path)?;
+    // What earlier processes used belongs to the lines that are kept of them.
+    let has_lines = |used: &&ScorerUse<'_>| kept.keys().any(|(name, _)| name == used.scorer.name());
+    let goes_on: Vec<(&str, &str)> =
+        scorers.iter().filter(has_lines).map(|used| (used.scorer.name(), used.key.as_str())).collect();
+    let order: Vec<&str> = scorers.iter().map(|used| used.scorer.name()).collect();
+    let mut ledger = Ledger::open(usage, &goes_on, &order);
     let mut summaries = Vec::new();
     for used in scorers {
         let name = used.scorer.name();
@@ -56,7 +64,7 @@ pub(super) fn score_all(
             questions: 0,
             asked_model: 0,
         };
-        let scores = one_scorer(samples, pending, used, cache, &mut file, &mut summary)?;
+        let scores = one_scorer(samples, pending, used, cache, &mut file, &mut summary, &mut ledger)?;
         kept.extend(scores.into_iter().map(|line| ((line.scorer.clone(), line.id.clone()), line)));
         for sample in samples {
             match kept.get(&(name.to_owned(), sample.id.clone())) {
@@ -67,6 +75,7 @@ pub(super) fn score_all(
         }
         summaries.push(summary);
     }
+    ledger.close()?;
     let scores = in_order(samples, scorers, &kept);
     // Samples with more rounds finished later; the finished file is in order, so that equal runs give equal bytes.
     jsonl::write(path, &scores)?;
@@ -120,12 +129,14 @@ fn one_scorer(
     cache: &mut AnswerCache<'_, '_>,
     file: &mut jsonl::Appender<SampleScores>,
     summary: &mut ScorerSummary,
+    ledger: &mut Ledger,
 ) -> Result<Vec<SampleScores>> {
     let name = used.scorer.name();
     let mut done = Vec::new();
     if pending.is_empty() {
         return Ok(done);
     }
+    let mut faults = 0;
     let mut active: Vec<Asking> = pending.into_iter().map(|sample| Asking { sample, rounds: Vec::new() }).collect();
     for _ in 0..MAX_ROUNDS {
         // One bar a round: the questions of a round have their own.
@@ -153,14 +164,18 @@ fn one_scorer(
                         questions.extend(asked);
                     }
                     Ok(Step::Done(scores)) => lines.push(line(scores, None)),
-                    Err(error) if used.on_fault == OnFault::Skip => {
-                        lines.push(line(Vec::new(), Some(error.message)));
+                    Err(error) => {
+                        faults += 1;
+                        match used.on_fault {
+                            OnFault::Skip => lines.push(line(Vec::new(), Some(error.message))),
+                            OnFault::Stop => fault = fault.or(Some(error)),
+                        }
                     }
-                    Err(error) => fault = fault.or(Some(error)),
                 }
             }
             file.append(&lines)?;
             done.extend(lines);
+            account(used, summary, faults, ledger)?;
             if fault.is_some() {
                 break;
             }
@@ -173,9 +188,11 @@ fn one_scorer(
             return Ok(done);
         }
         progress.finish(&format!("{name} asks {} questions", questions.len()));
-        let (answers, asked_model) = cache.answer(&questions)?;
+        let (answers, asked_model) =
+            cache.answer(&questions).with_context(|| format!("answering the questions of scorer `{name}`"))?;
         summary.questions += questions.len();
         summary.asked_model += asked_model;
+        account(used, summary, faults, ledger)?;
         let mut answers = answers.into_iter();
         active = asking
             .into_iter()
@@ -186,6 +203,18 @@ fn one_scorer(
             .collect();
     }
     bail!("scorer `{name}` asked in more than {MAX_ROUNDS} rounds")
+}
+
+/// Writes what the scorer has used so far, where somebody counts.
+fn account(used: &ScorerUse<'_>, summary: &ScorerSummary, faults: u64, ledger: &mut Ledger) -> Result<()> {
+    let Some(mut entry) = used.scorer.usage() else {
+        return Ok(());
+    };
+    entry.key = used.key.clone();
+    entry.used.faults = faults;
+    entry.used.questions = summary.questions as u64;
+    entry.used.asked_model = summary.asked_model as u64;
+    ledger.record(entry)
 }
 
 #[cfg(test)]
@@ -204,7 +233,7 @@ mod tests {
         let mut make = || -> Result<Box<dyn Answerer>> { Ok(Box::new(Echo)) };
         let path = folder.path().join("scores.jsonl");
         let result = AnswerCache::open(&folder.path().join("answers"), "echo", &mut make)
-            .and_then(|mut cache| score_all(samples, scorers, &mut cache, &path))
+            .and_then(|mut cache| score_all(samples, scorers, &mut cache, &path, &folder.path().join("usage.json")))
             .map(|(_, summaries)| summaries);
         (result, std::fs::read_to_string(path).unwrap_or_default())
     }

@@ -2,7 +2,7 @@
 
 use crate::config::OnFault;
 use crate::error::UserError;
-use crate::records::{Answer, Dimension, Question, Sample, Score};
+use crate::records::{Answer, Dimension, PluginUsage, Question, Sample, Score};
 
 /// What a scorer gives back from one call.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,12 @@ pub trait ScoreSample: Sync {
 
     /// `rounds` holds the answers to every earlier round. The error is a fault of the plugin, with its cure.
     fn score(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> Result<Step, UserError>;
+
+    /// Who it is and what its calls have used since the program began; none where nobody counts. Faults, questions and
+    /// the key are filled in by the room.
+    fn usage(&self) -> Option<PluginUsage> {
+        None
+    }
 }
 
 /// A scorer as a config uses it.

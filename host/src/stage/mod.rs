@@ -14,6 +14,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Train;
 use crate::data::jsonl;
 use crate::error::UserError;
 use crate::records::{Pair, PastStage, Stage};
@@ -53,18 +54,19 @@ pub struct StageSummary {
 }
 
 /// Plans the stages and writes `stages.jsonl`. `drops` counts the pair room's drops by reason: they are the explanation
-/// where no pair is left.
+/// where no pair is left. `train` is what the stages' overrides depart from, and are checked with.
 pub fn room(
     policy: &dyn NextStage,
     seed: u64,
     pairs: &[Pair],
     drops: &BTreeMap<String, usize>,
+    train: &Train,
     stages_file: &Path,
 ) -> Result<(Vec<Stage>, Summary)> {
     if pairs.is_empty() {
         return Err(no_pairs(drops).into());
     }
-    let stages = plan(policy, seed, pairs)?;
+    let stages = plan(policy, seed, pairs, train)?;
     let members = members(pairs, &stages);
     jsonl::write(stages_file, &members)?;
     let mut staged = HashSet::new();

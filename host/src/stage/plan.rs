@@ -1,18 +1,19 @@
-//! Asks a policy for one stage after the other, and refuses what cannot be trained.
+//! Asks a policy for one stage after the other, and refuses what cannot be trained: unknown pairs, and overrides that no loss takes.
 
 use std::collections::HashSet;
 
 use anyhow::{Context, Result};
 
 use super::NextStage;
+use crate::config::{Loss, Train};
 use crate::error::UserError;
 use crate::records::{Pair, PastStage, Stage};
 
 /// A plan has at most this many stages. More is a policy that waits for an outcome, and in a plan there is none.
 pub const MAX_STAGES: usize = 100;
 
-/// All stages, as the policy plans them without outcomes.
-pub fn plan(policy: &dyn NextStage, seed: u64, pairs: &[Pair]) -> Result<Vec<Stage>> {
+/// All stages, as the policy plans them without outcomes. `train` is what their overrides depart from.
+pub fn plan(policy: &dyn NextStage, seed: u64, pairs: &[Pair], train: &Train) -> Result<Vec<Stage>> {
     let mut stages: Vec<Stage> = Vec::new();
     let mut history: Vec<PastStage> = Vec::new();
     loop {
@@ -30,6 +31,7 @@ pub fn plan(policy: &dyn NextStage, seed: u64, pairs: &[Pair]) -> Result<Vec<Sta
             .into());
         }
         check(&stage, pairs.len())?;
+        check_loss(&stage, pairs, train)?;
         history.push(PastStage { name: stage.name.clone(), pairs: stage.pairs.clone(), outcome: None });
         stages.push(stage);
     }
@@ -58,6 +60,25 @@ pub fn check(stage: &Stage, pairs: usize) -> Result<(), UserError> {
         if !seen.insert(index) {
             return wrong(format!("names pair {index} twice"));
         }
+    }
+    Ok(())
+}
+
+/// Overrides that the training takes, and for a loss that compares prompts more than one.
+fn check_loss(stage: &Stage, pairs: &[Pair], train: &Train) -> Result<()> {
+    let train = train.with(&stage.overrides).map_err(|error| {
+        let with_stage = UserError::new(format!("stage `{}`: {}", stage.name, error.message));
+        UserError { hint: error.hint, ..with_stage }
+    })?;
+    let mut prompts = stage.pairs.iter().map(|&i| &pairs[i as usize].prompt_id);
+    let first = prompts.next();
+    if train.loss.has(Loss::Kto) && prompts.all(|prompt| Some(prompt) == first) {
+        return Err(UserError::new(format!(
+            "stage `{}` of the staging policy has pairs of a single prompt, and the loss `kto` needs two",
+            stage.name
+        ))
+        .hint("give the stage more prompts, or take the loss `apo-zero`, which is KTO without its KL term")
+        .into());
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ fn pairs() -> Vec<Pair> {
 }
 
 fn planned(stages: &[Stage]) -> Result<Vec<Stage>> {
-    plan(&Listed(stages.into()), 0, &pairs())
+    plan(&Listed(stages.into()), 0, &pairs(), &Train::default())
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn the_room_writes_members_and_counts_repeated_and_unstaged_pairs() -> Result<()
     let folder = TestFolder::new()?;
     let file = folder.path().join("stages.jsonl");
     let stages = [stage("x", &[1, 0]), stage("y", &[1])];
-    let (planned, summary) = room(&Listed(stages.to_vec()), 0, &pairs(), &BTreeMap::new(), &file)?;
+    let (planned, summary) = room(&Listed(stages.to_vec()), 0, &pairs(), &BTreeMap::new(), &Train::default(), &file)?;
     assert_eq!(planned, stages);
     assert_eq!((summary.unstaged, summary.repeated), (1, 1));
     assert_eq!((summary.stages[0].name.as_str(), summary.stages[0].pairs), ("x", 2));
@@ -90,7 +90,7 @@ fn the_room_writes_members_and_counts_repeated_and_unstaged_pairs() -> Result<()
 #[test]
 fn no_pairs_are_an_error_that_counts_the_drops() {
     let drops = BTreeMap::from([("empty".to_owned(), 2), ("small-gap".to_owned(), 30)]);
-    let none = room(&Endless, 0, &[], &drops, Path::new("unused"));
+    let none = room(&Endless, 0, &[], &drops, &Train::default(), Path::new("unused"));
     let error = none.expect_err("no pairs").to_string();
     assert_eq!(error, "there are no pairs to train on (dropped: small-gap 30, empty 2)");
     assert!(no_pairs(&BTreeMap::new()).message.contains("no samples"));
@@ -98,7 +98,7 @@ fn no_pairs_are_an_error_that_counts_the_drops() {
 
 #[test]
 fn a_policy_that_never_ends_is_stopped() {
-    let error = plan(&Endless, 0, &pairs()).expect_err("endless").to_string();
+    let error = plan(&Endless, 0, &pairs(), &Train::default()).expect_err("endless").to_string();
     assert!(error.contains("100 stages"), "{error}");
     let many: Vec<Stage> = (0..MAX_STAGES).map(|_| stage("x", &[0])).collect();
     assert_eq!(planned(&many).map_or(0, |stages| stages.len()), MAX_STAGES);
@@ -119,6 +119,25 @@ fn stages_that_cannot_be_trained_are_refused() {
 
 #[test]
 fn a_fault_of_the_policy_stays_the_users_error() {
-    let error = plan(&Failing, 0, &pairs()).expect_err("a fault");
+    let error = plan(&Failing, 0, &pairs(), &Train::default()).expect_err("a fault");
     assert!(error.downcast_ref::<UserError>().is_some_and(|e| e.hint.is_some()));
+}
+
+#[test]
+fn overrides_that_no_loss_takes_are_refused_when_the_plan_is_made() {
+    let with = |overrides: Overrides| vec![stage("x", &[0]), Stage { overrides, ..stage("y", &[1]) }];
+    let loss = |name: &str| Overrides { loss: Some(name.into()), ..Overrides::default() };
+    for (overrides, part) in [
+        (loss("reinforce"), "stage `y`: the staging policy asks for the loss `reinforce`, which there is not"),
+        (Overrides { label_smoothing: Some(0.5), ..loss("robust") }, "stage `y`: with what the staging policy sets, "),
+        (Overrides { beta: Some(0.0), ..Overrides::default() }, "train.beta = 0: must be above 0"),
+        (loss("kto"), "stage `y` of the staging policy has pairs of a single prompt, and the loss `kto` needs two"),
+    ] {
+        let error = planned(&with(overrides)).expect_err("refused");
+        assert!(error.to_string().contains(part), "{error}");
+        assert!(error.downcast_ref::<UserError>().is_some_and(|e| e.hint.is_some()));
+    }
+    for known in ["simpo", "apo-down", "nll"] {
+        assert_eq!(planned(&with(loss(known))).expect("a sound plan").len(), 2, "{known}");
+    }
 }

@@ -5,8 +5,10 @@
 //! stage's checkpoint equals an unbroken one. It samples nothing and scores nothing.
 
 mod loss;
-mod room;
+mod schedule;
+mod batches;
 mod stage_training;
+mod room;
 
 pub use room::{TrainedStage, Training, load_trained, read_trained, room};
-pub use stage_training::{StageSettings, log_probabilities, train as train_stage};
+pub use stage_training::{ReferenceLogps, StageSettings, log_probabilities, train as train_stage};

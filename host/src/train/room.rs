@@ -1,6 +1,6 @@
 //! The stages, one after another: asks the staging policy, trains, saves, and tells the policy what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,7 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::stage_training::{Logps, StageSettings, log_probabilities, train};
+use super::batches::Mismatch;
+use super::stage_training::{
+    Logps, ReferenceLogps, StageSettings, log_probabilities, mismatched_logps, mismatches, train,
+};
 use crate::config::{ModelSection, Reference, Train};
 use crate::data::jsonl;
 use crate::error::UserError;
@@ -115,29 +118,41 @@ pub fn room(
         let started = Instant::now();
         let chosen: Vec<&Pair> = stage.pairs.iter().map(|&i| &pairs[i as usize]).collect();
         let settings = StageSettings::new(training.train, &stage.overrides)?;
-        let before = log_probabilities(&model, &chosen, true)?;
-        let refreshed = stage.refresh_reference && training.train.reference == Reference::Previous;
-        let stage_reference = if refreshed {
-            if !done.is_empty() {
-                reference.becomes(checkpoint_before(training, &done), &stage.pairs, &before, pairs.len());
-            }
-            before.clone()
-        } else {
-            reference.of(training, &stage.pairs, pairs)?
-        };
         let first_step = done.iter().map(|s| s.steps).sum();
         let seed = (training.seed, first_step);
+        let wanted = mismatches(&model, &chosen, training.train, &settings, seed)?;
+        // Also what the outcome is measured from, so it is made for a loss without a reference too.
+        let before = log_probabilities(&model, &chosen, true)?;
+        let refreshed = stage.refresh_reference && training.train.reference == Reference::Previous;
+        if refreshed && !done.is_empty() {
+            reference.becomes(checkpoint_before(training, &done), &stage.pairs, &before, pairs.len());
+        }
+        let stage_reference = match (settings.loss.needs_reference(), refreshed) {
+            (false, _) => None,
+            (true, true) => {
+                Some(ReferenceLogps { pairs: before.clone(), mismatched: by_mismatch(&model, &chosen, &wanted)? })
+            }
+            (true, false) => Some(ReferenceLogps {
+                pairs: reference.of(training, &stage.pairs, pairs)?,
+                mismatched: if wanted.is_empty() {
+                    HashMap::new()
+                } else {
+                    by_mismatch(&reference.load(training)?, &chosen, &wanted)?
+                },
+            }),
+        };
         let last = train(
             &model,
             &stage.name,
             &chosen,
-            &stage_reference,
+            stage_reference.as_ref(),
             refreshed || done.is_empty(),
             training.train,
             &settings,
             seed,
             |m| metrics.add(m),
         )?;
+        metrics.end_stage();
         let after = log_probabilities(&model, &chosen, true)?;
         let outcome =
             Outcome {
@@ -246,14 +261,17 @@ impl KnownReference {
         }
     }
 
+    fn load(&self, training: &Training) -> Result<Model> {
+        if self.model == training.initial {
+            return Model::load(training.initial, training.section);
+        }
+        load_trained(training, &self.model)
+    }
+
     fn of(&mut self, training: &Training, wanted: &[u32], pairs: &[Pair]) -> Result<Vec<Logps>> {
         let missing: Vec<u32> = wanted.iter().copied().filter(|&i| self.logps[i as usize].is_none()).collect();
         if !missing.is_empty() {
-            let model = if self.model == training.initial {
-                Model::load(training.initial, training.section)?
-            } else {
-                load_trained(training, &self.model)?
-            };
+            let model = self.load(training)?;
             let of: Vec<&Pair> = missing.iter().map(|&i| &pairs[i as usize]).collect();
             for (&i, logp) in missing.iter().zip(log_probabilities(&model, &of, true)?) {
                 self.logps[i as usize] = Some(logp);
@@ -263,10 +281,19 @@ impl KnownReference {
     }
 }
 
+fn by_mismatch(model: &Model, pairs: &[&Pair], wanted: &[Mismatch]) -> Result<HashMap<Mismatch, Logps>> {
+    let logps = mismatched_logps(model, pairs, wanted, true)?;
+    Ok(wanted.iter().copied().zip(logps).collect())
+}
+
 /// `metrics.jsonl`, cut back to the stages that are done when a run is resumed.
 struct Metrics {
     file: jsonl::Appender<StepMetrics>,
     steps: u64,
+    /// Of the steps so far.
+    tokens: u64,
+    /// Of the stages so far.
+    tokens_before: u64,
 }
 
 impl Metrics {
@@ -276,13 +303,20 @@ impl Metrics {
         kept.truncate(usize::try_from(steps)?);
         jsonl::write(&path, &kept)?;
         let (_, file) = jsonl::Appender::open(&path)?;
-        Ok(Self { file, steps })
+        let tokens = kept.last().map_or(0, |last| last.num_tokens);
+        Ok(Self { file, steps, tokens, tokens_before: tokens })
     }
 
+    /// A stage counts its tokens from 0, the file from the first stage on.
     fn add(&mut self, metrics: &StepMetrics) -> Result<()> {
-        self.file.append([metrics])?;
+        self.tokens = self.tokens_before + metrics.num_tokens;
+        self.file.append([&StepMetrics { num_tokens: self.tokens, ..metrics.clone() }])?;
         self.steps = metrics.step;
         Ok(())
+    }
+
+    fn end_stage(&mut self) {
+        self.tokens_before = self.tokens;
     }
 }
 

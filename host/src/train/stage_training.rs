@@ -1,17 +1,18 @@
 //! One stage's optimisation: batches of pairs, the schedule, the metrics of every step.
 
-use anyhow::{Result, bail};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use std::collections::HashMap;
 
-use super::loss::{LossSettings, PairLogps, PairLoss, pair_loss};
-use crate::config::{Loss, Schedule, Train};
+use anyhow::{Context, Result, bail};
+
+use super::batches::{Batches, Mismatch, mismatched};
+use super::loss::{BatchFacts, LossSettings, PairLogps, PairLoss, kl_estimate, pair_loss};
+use super::schedule;
+use crate::config::{Loss, Train};
 use crate::error::UserError;
 use crate::model::tree::Sequence;
 use crate::model::{Model, Trainer};
 use crate::progress::{Progress, say};
 use crate::records::{Overrides, Pair, StepMetrics};
-use crate::sft::shuffle;
 
 /// log p of a pair's chosen and rejected response, nats.
 pub type Logps = [f64; 2];
@@ -30,29 +31,45 @@ pub struct StageSettings {
 impl StageSettings {
     /// Applies a policy's overrides to the config.
     pub fn new(train: &Train, overrides: &Overrides) -> Result<Self> {
-        let loss = match &overrides.loss {
-            None => train.loss,
-            Some(name) => serde_json::from_value(name.as_str().into()).map_err(|_| {
-                UserError::new(format!("the staging policy asks for the loss `{name}`, which there is not"))
-                    .hint("losses: dpo, ipo, hinge")
-            })?,
-        };
-        let label_smoothing = overrides.label_smoothing.unwrap_or(train.label_smoothing);
-        if label_smoothing > 0.0 && loss != Loss::Dpo {
-            say("train", &format!("label smoothing {label_smoothing} has no meaning for this loss and is not applied"));
-        }
         let base = train.learning_rate.unwrap_or(if train.lora.is_some() { 1e-5 } else { 5e-7 });
+        let train = train.with(overrides)?;
+        for note in train.not_applied() {
+            say("train", &note);
+        }
         Ok(Self {
-            loss: LossSettings {
-                loss,
-                beta: overrides.beta.unwrap_or(train.beta),
-                label_smoothing,
-                nll_weight: overrides.nll_weight.unwrap_or(train.nll_weight),
-            },
-            epochs: overrides.epochs.unwrap_or(train.epochs),
+            loss: LossSettings::new(&train),
+            epochs: train.epochs,
             learning_rate: base * overrides.learning_rate_scale.unwrap_or(1.0),
         })
     }
+}
+
+/// What the reference says of a stage's pairs, from before the first step.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ReferenceLogps {
+    /// Of every pair.
+    pub pairs: Vec<Logps>,
+    /// Of one pair's responses after another's prompt, as far as `kto` will ask: see [`mismatches`].
+    pub mismatched: HashMap<Mismatch, Logps>,
+}
+
+/// Every mismatch that training with these settings will ask about, each once; none unless the loss is `kto`.
+pub fn mismatches(
+    model: &Model,
+    pairs: &[&Pair],
+    config: &Train,
+    settings: &StageSettings,
+    seed: (u64, u64),
+) -> Result<Vec<Mismatch>> {
+    let mut all = Vec::new();
+    if settings.loss.has(Loss::Kto) {
+        for batch in Batches::new(pairs.len(), config.batch, settings.epochs, seed) {
+            all.extend(mismatched(pairs, &batch, positions(model))?);
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 /// Means over the last epoch.
@@ -68,13 +85,14 @@ pub struct LastEpoch {
 
 /// Trains on `pairs` (in order in the first epoch, shuffled in later ones) and reports every step.
 ///
-/// `reference[i]` belongs to `pairs[i]`. Where `at_reference`, the policy is its own reference before the first step, which is checked.
+/// `reference` is asked for where the loss has one. Where `at_reference`, the policy is its own reference before the first step, which is
+/// checked. In the metrics `num_tokens` counts from the start of the stage.
 #[allow(clippy::too_many_arguments, reason = "each is one thing the stage is made of")]
 pub fn train(
     model: &Model,
     name: &str,
     pairs: &[&Pair],
-    reference: &[Logps],
+    reference: Option<&ReferenceLogps>,
     at_reference: bool,
     config: &Train,
     settings: &StageSettings,
@@ -83,85 +101,69 @@ pub fn train(
 ) -> Result<LastEpoch> {
     let per_epoch = pairs.len().div_ceil(config.batch);
     let total = per_epoch * settings.epochs as usize;
+    let warm = schedule::warm_steps(config.warmup, total);
     let progress = Progress::start("train", total as u64, "steps");
     let mut trainer = Trainer::new(model, config.adam_betas, config.weight_decay);
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(first_step);
     let mut last = LastEpoch::default();
-    let mut step = 0;
-    for epoch in 0..settings.epochs {
-        if epoch > 0 {
-            shuffle(&mut order, &mut random);
+    let mut num_tokens = 0;
+    for (step, batch) in Batches::new(pairs.len(), config.batch, settings.epochs, (seed, first_step)).enumerate() {
+        if step % per_epoch == 0 {
+            last = LastEpoch::default();
         }
-        last = LastEpoch::default();
-        for batch in order.chunks(config.batch) {
-            let started = std::time::Instant::now();
-            let rate = settings.learning_rate * schedule(config, step, total);
-            let mut sum = Sums::default();
-            let micro = if config.micro_batch == 0 { batch.len() } else { config.micro_batch };
-            for part in batch.chunks(micro) {
-                let groups: Vec<Vec<Sequence>> = part.iter().map(|&i| sequences(pairs[i])).collect();
-                trainer.accumulate(model, &groups, |logps| {
-                    let mut derivative = Vec::with_capacity(logps.len());
-                    for (&i, logp) in part.iter().zip(logps.chunks(2)) {
-                        let value = pair_loss(&pair_logps(pairs[i], logp, &reference[i]), &settings.loss);
-                        derivative
-                            .extend([value.by_chosen / batch.len() as f64, value.by_rejected / batch.len() as f64]);
-                        sum.add(pairs[i], &value, logp, &reference[i], model.rounding());
-                    }
-                    derivative
-                })?;
-            }
-            if let Some(pair) = &sum.not_finite {
-                return Err(UserError::new(format!(
-                    "training {name}: the loss is not finite at pair {pair}, step {}",
-                    step + 1
-                ))
+        let started = std::time::Instant::now();
+        let share = schedule::share(config.schedule, step, total, warm, config.final_rate);
+        let rate = settings.learning_rate * share;
+        let facts = facts(model, pairs, &batch, reference, &settings.loss)?;
+        let sum =
+            accumulate(&mut trainer, model, pairs, &batch, reference, &settings.loss, &facts, config.micro_batch)?;
+        if let Some(pair) = &sum.not_finite {
+            return Err(UserError::new(format!(
+                "training {name}: the loss is not finite at pair {pair}, step {}",
+                step + 1
+            ))
+            .hint("lower train.learning_rate; the checkpoint of the stage before is kept")
+            .into());
+        }
+        if step == 0 && at_reference && sum.largest_ratio > SELF_CHECK {
+            bail!(
+                "training {name}: before the first step the policy differs from its reference by {:.3} nats on a pair; \
+                 token ids or model are not those the reference was computed from",
+                sum.largest_ratio
+            );
+        }
+        let norm = trainer.step(rate, config.max_grad_norm)?;
+        if !norm.is_finite() {
+            return Err(UserError::new(format!("training {name}: the gradient is not finite at step {}", step + 1))
                 .hint("lower train.learning_rate; the checkpoint of the stage before is kept")
                 .into());
-            }
-            if step == 0 && at_reference && sum.largest_ratio > SELF_CHECK {
-                bail!(
-                    "training {name}: before the first step the policy differs from its reference by {:.3} nats on a pair; \
-                     token ids or model are not those the reference was computed from",
-                    sum.largest_ratio
-                );
-            }
-            let norm = trainer.step(rate, config.max_grad_norm)?;
-            if !norm.is_finite() {
-                return Err(UserError::new(format!(
-                    "training {name}: the gradient is not finite at step {}",
-                    step + 1
-                ))
-                .hint("lower train.learning_rate; the checkpoint of the stage before is kept")
-                .into());
-            }
-            step += 1;
-            let n = batch.len() as f64;
-            let metrics = StepMetrics {
-                step: first_step + step as u64,
-                stage: name.to_owned(),
-                epoch: step as f64 / per_epoch as f64,
-                loss: sum.loss / n,
-                grad_norm: norm,
-                learning_rate: rate,
-                rewards_chosen: sum.chosen / n,
-                rewards_rejected: sum.rejected / n,
-                rewards_accuracies: sum.right / n,
-                rewards_margins: (sum.chosen - sum.rejected) / n,
-                logps_chosen: sum.logp_chosen / n,
-                logps_rejected: sum.logp_rejected / n,
-                tokens_per_second: sum.tokens as f64 / started.elapsed().as_secs_f64(),
-            };
-            report(&metrics)?;
-            let share = n / pairs.len() as f64;
-            last.loss += metrics.loss * share;
-            last.accuracy += metrics.rewards_accuracies * share;
-            last.margin += metrics.rewards_margins * share;
-            progress.note(format!("{name}  loss {:.3}  margin {:+.2}", metrics.loss, metrics.rewards_margins));
-            progress.advance(1);
         }
+        let n = batch.len() as f64;
+        num_tokens += sum.seen;
+        let metrics = StepMetrics {
+            step: first_step + step as u64 + 1,
+            stage: name.to_owned(),
+            epoch: (step + 1) as f64 / per_epoch as f64,
+            loss: sum.loss / n,
+            grad_norm: norm,
+            learning_rate: rate,
+            rewards_chosen: sum.chosen / n,
+            rewards_rejected: sum.rejected / n,
+            rewards_accuracies: sum.right / n,
+            rewards_margins: (sum.chosen - sum.rejected) / n,
+            logps_chosen: sum.logp_chosen / n,
+            logps_rejected: sum.logp_rejected / n,
+            nll_loss: settings.loss.has_nll().then_some(sum.nll / n),
+            kl: settings.loss.has(Loss::Kto).then_some(facts.kl),
+            num_tokens,
+            tokens_per_second: sum.tokens as f64 / started.elapsed().as_secs_f64(),
+        };
+        report(&metrics)?;
+        let share = n / pairs.len() as f64;
+        last.loss += metrics.loss * share;
+        last.accuracy += metrics.rewards_accuracies * share;
+        last.margin += metrics.rewards_margins * share;
+        progress.note(format!("{name}  loss {:.3}  margin {:+.2}", metrics.loss, metrics.rewards_margins));
+        progress.advance(1);
     }
     trainer.finish();
     progress.finish(&format!(
@@ -173,26 +175,96 @@ pub fn train(
     Ok(last)
 }
 
+/// What the losses must know of the whole batch before it is split: the mean length, and KTO's z.
+fn facts(
+    model: &Model,
+    pairs: &[&Pair],
+    batch: &[usize],
+    reference: Option<&ReferenceLogps>,
+    loss: &LossSettings,
+) -> Result<BatchFacts> {
+    let tokens: usize = batch.iter().map(|&i| pairs[i].chosen_token_ids.len()).sum();
+    let mut log_ratios = Vec::new();
+    if loss.has(Loss::Kto) {
+        let wanted = mismatched(pairs, batch, positions(model))?;
+        let reference = reference.context("kto was started without a reference")?;
+        for (pair, now) in wanted.iter().zip(mismatched_logps(model, pairs, &wanted, true)?) {
+            let then = reference.mismatched.get(pair).context("kto's reference does not know a mismatched pair")?;
+            log_ratios.extend([now[0] - then[0], now[1] - then[1]]);
+        }
+    }
+    Ok(BatchFacts { kl: kl_estimate(&log_ratios), mean_chosen_tokens: tokens as f64 / batch.len() as f64 })
+}
+
+/// Adds the gradient of the batch's mean loss, `micro_batch` pairs at a time (0: all at once): the split changes rounding and nothing else.
+#[allow(clippy::too_many_arguments, reason = "each is one thing the gradient is made of")]
+fn accumulate(
+    trainer: &mut Trainer,
+    model: &Model,
+    pairs: &[&Pair],
+    batch: &[usize],
+    reference: Option<&ReferenceLogps>,
+    loss: &LossSettings,
+    facts: &BatchFacts,
+    micro_batch: usize,
+) -> Result<Sums> {
+    let mut sum = Sums::default();
+    let micro = if micro_batch == 0 { batch.len() } else { micro_batch };
+    for part in batch.chunks(micro) {
+        let groups: Vec<Vec<Sequence>> = part.iter().map(|&i| sequences(pairs[i])).collect();
+        trainer.accumulate(model, &groups, |logps| {
+            let mut derivative = Vec::with_capacity(logps.len());
+            for (&i, logp) in part.iter().zip(logps.chunks(2)) {
+                let then = reference.map(|reference| &reference.pairs[i]);
+                let value = pair_loss(&pair_logps(pairs[i], logp, then), loss, facts);
+                derivative.extend([value.by_chosen / batch.len() as f64, value.by_rejected / batch.len() as f64]);
+                sum.add(pairs[i], &value, logp, then, model.rounding());
+            }
+            derivative
+        })?;
+    }
+    Ok(sum)
+}
+
 /// More than two orders of summation can differ by in f32, less than any wrong token would cause. What bf16 rounds away comes on top.
 const SELF_CHECK: f64 = 0.05;
 
 /// log p of both responses of every pair.
 pub fn log_probabilities(model: &Model, pairs: &[&Pair], adapter: bool) -> Result<Vec<Logps>> {
     let all: Vec<Sequence> = pairs.iter().flat_map(|pair| sequences(pair)).collect();
-    let sums = model.log_probabilities(&all, adapter, |_| {})?;
+    in_twos(model.log_probabilities(&all, adapter, |_| {})?)
+}
+
+/// log p of both responses of every mismatch, after the prompt they do not belong to.
+pub fn mismatched_logps(model: &Model, pairs: &[&Pair], wanted: &[Mismatch], adapter: bool) -> Result<Vec<Logps>> {
+    let all: Vec<Sequence> = wanted.iter().flat_map(|&(i, j)| after(pairs[i], pairs[j])).collect();
+    in_twos(model.log_probabilities(&all, adapter, |_| {})?)
+}
+
+fn in_twos(sums: Vec<f64>) -> Result<Vec<Logps>> {
     Ok(sums.chunks(2).map(|two| [two[0], two[1]]).collect())
 }
 
+fn positions(model: &Model) -> usize {
+    usize::try_from(model.decoder.spec.positions).unwrap_or(usize::MAX)
+}
+
+/// A pair's two texts. All of a response is scored, its end of sequence too, and nothing of the prompt.
 fn sequences(pair: &Pair) -> Vec<Sequence> {
-    [&pair.chosen_token_ids, &pair.rejected_token_ids]
+    after(pair, pair)
+}
+
+fn after(prompt: &Pair, responses: &Pair) -> Vec<Sequence> {
+    [&responses.chosen_token_ids, &responses.rejected_token_ids]
         .map(|response| Sequence {
-            ids: [&pair.prompt_token_ids[..], response].concat(),
-            from: pair.prompt_token_ids.len(),
+            ids: [&prompt.prompt_token_ids[..], response].concat(),
+            from: prompt.prompt_token_ids.len(),
         })
         .into()
 }
 
-fn pair_logps(pair: &Pair, logp: &[f64], reference: &Logps) -> PairLogps {
+fn pair_logps(pair: &Pair, logp: &[f64], reference: Option<&Logps>) -> PairLogps {
+    let reference = reference.unwrap_or(&[0.0; 2]);
     PairLogps {
         chosen: logp[0],
         rejected: logp[1],
@@ -200,22 +272,6 @@ fn pair_logps(pair: &Pair, logp: &[f64], reference: &Logps) -> PairLogps {
         reference_rejected: reference[1],
         chosen_tokens: pair.chosen_token_ids.len(),
         rejected_tokens: pair.rejected_token_ids.len(),
-    }
-}
-
-/// Share of the peak rate at `step` of `total`.
-fn schedule(config: &Train, step: usize, total: usize) -> f64 {
-    let warm = (config.warmup * total as f64).round();
-    let at = step as f64;
-    if at < warm {
-        return (at + 1.0) / warm;
-    }
-    match config.schedule {
-        Schedule::Constant => 1.0,
-        Schedule::Linear => {
-            let done = (at - warm) / (total as f64 - warm).max(1.0);
-            1.0 - (1.0 - config.final_rate) * done
-        }
     }
 }
 
@@ -228,14 +284,22 @@ struct Sums {
     right: f64,
     logp_chosen: f64,
     logp_rejected: f64,
+    nll: f64,
+    /// Tokens computed: the prompt once.
     tokens: usize,
+    /// Tokens as TRL counts them: the prompt with each response.
+    seen: u64,
     largest_ratio: f64,
     not_finite: Option<String>,
 }
 
 impl Sums {
-    fn add(&mut self, pair: &Pair, value: &PairLoss, logp: &[f64], reference: &Logps, rounding: f64) {
-        if !value.loss.is_finite() && self.not_finite.is_none() {
+    fn add(&mut self, pair: &Pair, value: &PairLoss, logp: &[f64], reference: Option<&Logps>, rounding: f64) {
+        let finite = |numbers: &[f64]| numbers.iter().all(|x| x.is_finite());
+        let sound = finite(&[value.loss, value.by_chosen, value.by_rejected])
+            && finite(logp)
+            && reference.is_none_or(|logps| finite(logps));
+        if !sound && self.not_finite.is_none() {
             self.not_finite = Some(pair.id.clone());
         }
         self.loss += value.loss;
@@ -244,9 +308,12 @@ impl Sums {
         self.right += f64::from(u8::from(value.reward_chosen > value.reward_rejected));
         self.logp_chosen += logp[0];
         self.logp_rejected += logp[1];
-        self.tokens += pair.prompt_token_ids.len() + pair.chosen_token_ids.len() + pair.rejected_token_ids.len();
+        self.nll += value.nll;
+        let responses = [&pair.chosen_token_ids, &pair.rejected_token_ids];
+        self.tokens += pair.prompt_token_ids.len() + responses[0].len() + responses[1].len();
+        self.seen += responses.map(|ids| (pair.prompt_token_ids.len() + ids.len()) as u64).iter().sum::<u64>();
         // Rounding errors of independent tokens add up like a random walk.
-        for ((now, then), ids) in logp.iter().zip(reference).zip([&pair.chosen_token_ids, &pair.rejected_token_ids]) {
+        for ((now, then), ids) in logp.iter().zip(reference.into_iter().flatten()).zip(responses) {
             let explained = rounding * (ids.len() as f64).sqrt();
             self.largest_ratio = self.largest_ratio.max((now - then).abs() - explained);
         }
@@ -254,141 +321,4 @@ impl Sums {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::golden_tests::{oracles, section};
-    use crate::records::PromptText;
-
-    /// TRL's trajectory: AdamW (0.9, 0.999), no decay, constant rate, clip 1, batch 8, rows in order, β 0.1.
-    fn trl() -> Train {
-        Train {
-            loss: Loss::Dpo,
-            beta: 0.1,
-            schedule: Schedule::Constant,
-            warmup: 0.0,
-            adam_betas: [0.9, 0.999],
-            max_grad_norm: 1.0,
-            batch: 8,
-            epochs: 1,
-            ..Train::default()
-        }
-    }
-
-    fn pair(n: usize, prompt: Vec<u32>, chosen: Vec<u32>, rejected: Vec<u32>) -> Pair {
-        Pair {
-            id: n.to_string(),
-            prompt_id: n.to_string(),
-            group: None,
-            prompt: PromptText::Text(String::new()),
-            chosen: PromptText::Text(String::new()),
-            rejected: PromptText::Text(String::new()),
-            chosen_rating: 1.0,
-            rejected_rating: 0.0,
-            gap: 1.0,
-            dimensions: Default::default(),
-            chosen_index: 0,
-            rejected_index: 1,
-            prompt_token_ids: prompt,
-            chosen_token_ids: chosen,
-            rejected_token_ids: rejected,
-        }
-    }
-
-    #[test]
-    fn twenty_steps_equal_trls_trajectory_in_full_and_with_lora() {
-        let Some(dir) = oracles().map(|o| o.join("dpo")) else { return };
-        let rows: Vec<serde_json::Value> = std::fs::read_to_string(dir.join("data.jsonl"))
-            .expect("data")
-            .lines()
-            .map(|l| serde_json::from_str(l).expect("json"))
-            .collect();
-        let ids = |row: &serde_json::Value, key: &str| -> Vec<u32> {
-            row[key].as_array().expect("ids").iter().map(|v| v.as_u64().expect("id") as u32).collect()
-        };
-        let pairs: Vec<Pair> = rows
-            .iter()
-            .enumerate()
-            .map(|(i, row)| pair(i, ids(row, "prompt_ids"), ids(row, "chosen_ids"), ids(row, "rejected_ids")))
-            .collect();
-        let pairs: Vec<&Pair> = pairs.iter().collect();
-        for (name, adapter) in [("full", false), ("lora", true), ("lora_lr2e-3", true)] {
-            let golden: serde_json::Value = serde_json::from_str(
-                &std::fs::read_to_string(dir.join(name).join("trajectory.json")).expect("trajectory"),
-            )
-            .expect("json");
-            let steps = golden["steps"].as_array().expect("steps");
-            // TRL read the rows in order, again from the first when they were through.
-            let used: Vec<&Pair> = pairs.iter().copied().cycle().take(steps.len() * 8).collect();
-            let used = &used[..];
-            let mut model = Model::load(&dir.join("initial"), &section()).expect("model");
-            let reference = log_probabilities(&model, used, false).expect("reference");
-            for (ours, row) in reference.iter().zip(&rows) {
-                let golden = row["ref_chosen_logps"].as_f64().expect("number");
-                // Sums of tens of f32 log-probabilities near 150 nats.
-                assert!((ours[0] - golden).abs() < 2e-4, "{} {golden}", ours[0]);
-            }
-            if adapter {
-                model.attach_saved(&dir.join(name).join("adapter_initial")).expect("adapter");
-            }
-            let config = trl();
-            let settings = StageSettings {
-                learning_rate: golden["lr"].as_f64().expect("rate"),
-                ..StageSettings::new(&config, &Overrides::default()).expect("settings")
-            };
-            let mut ours = Vec::new();
-            train(&model, name, used, &reference, true, &config, &settings, (0, 0), |m| {
-                ours.push(m.clone());
-                Ok(())
-            })
-            .expect("training");
-            assert_eq!(ours.len(), steps.len());
-            for (ours, golden) in ours.iter().zip(steps) {
-                let close = |value: f64, key: &str, tolerance: f64| {
-                    let golden = golden[key].as_f64().expect("number");
-                    assert!((value - golden).abs() <= tolerance, "{name} step {} {key}: {value} {golden}", ours.step);
-                };
-                // Rewards are β times differences of sums near 150 nats in f32, whose unit in the last place is 1.5e-5.
-                close(ours.loss, "loss", 1e-5);
-                close(ours.rewards_chosen, "rewards/chosen", 1e-5);
-                close(ours.rewards_rejected, "rewards/rejected", 1e-5);
-                close(ours.grad_norm, "grad_norm", 1e-4);
-            }
-        }
-    }
-
-    #[test]
-    fn micro_batches_do_not_change_the_mathematics() {
-        let Some(dir) = oracles().map(|o| o.join("dpo")) else { return };
-        let pairs: Vec<Pair> =
-            (0..8_u32).map(|n| pair(n as usize, vec![5, 6, 7 + n], vec![20 + n, 21, 2], vec![30 + n, 2])).collect();
-        let pairs: Vec<&Pair> = pairs.iter().collect();
-        let losses = |micro_batch: usize| {
-            let model = Model::load(&dir.join("initial"), &section()).expect("model");
-            let reference = log_probabilities(&model, &pairs, true).expect("reference");
-            let config = Train { micro_batch, batch: 4, epochs: 2, ..trl() };
-            let settings = StageSettings {
-                learning_rate: 1e-4,
-                ..StageSettings::new(&config, &Overrides::default()).expect("settings")
-            };
-            let mut norms = Vec::new();
-            train(&model, "test", &pairs, &reference, true, &config, &settings, (0, 0), |m| {
-                norms.push(m.grad_norm);
-                Ok(())
-            })
-            .expect("training");
-            norms
-        };
-        for (a, b) in losses(0).iter().zip(losses(1)) {
-            assert!((a - b).abs() < 1e-4, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn the_schedule_warms_up_and_falls_to_its_final_share() {
-        let config = Train { warmup: 0.1, final_rate: 0.05, schedule: Schedule::Linear, ..Train::default() };
-        assert!((schedule(&config, 0, 20) - 0.5).abs() < 1e-12);
-        assert!((schedule(&config, 2, 20) - 1.0).abs() < 1e-12);
-        assert!(schedule(&config, 19, 20) < 0.11);
-        assert!((schedule(&config, 0, 1) - 1.0).abs() < 1e-12, "a single step is taken at the full rate");
-    }
-}
+pub(super) mod tests;

@@ -11,7 +11,16 @@ use super::similarity::Similarities;
 /// assert_eq!(single_linkage(&w, 0.7), [0, 1, 0, 0]);
 /// ```
 pub fn single_linkage(similarities: &Similarities, threshold: f64) -> Vec<usize> {
-    let n = similarities.len();
+    linked(similarities.len(), |i, j| similarities.get(i, j) >= threshold)
+}
+
+/// The same for any relation: i and j share a class if a chain of linked pairs joins them.
+///
+/// ```
+/// use udasa_plugin_sdk::math::cluster::linked;
+/// assert_eq!(linked(4, |i, j| i % 2 == j % 2), [0, 1, 0, 1]);
+/// ```
+pub fn linked(n: usize, is_linked: impl Fn(usize, usize) -> bool) -> Vec<usize> {
     let mut class: Vec<Option<usize>> = vec![None; n];
     let mut classes = 0;
     let mut reached = Vec::new();
@@ -23,7 +32,7 @@ pub fn single_linkage(similarities: &Similarities, threshold: f64) -> Vec<usize>
         reached.push(first);
         while let Some(i) = reached.pop() {
             for (j, other) in class.iter_mut().enumerate() {
-                if other.is_none() && similarities.get(i, j) >= threshold {
+                if other.is_none() && is_linked(i, j) {
                     *other = Some(classes);
                     reached.push(j);
                 }

@@ -1,7 +1,5 @@
 //! Words of a text: how it is split, and which of them carry content.
 
-use std::collections::BTreeMap;
-
 /// How a text is split into words. Always lower-cased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -24,25 +22,29 @@ pub enum Split {
 /// assert_eq!(words("It's Blue, no", Split::Whitespace), ["it's", "blue,", "no"]);
 /// ```
 pub fn words(text: &str, split: Split) -> Vec<String> {
+    let mut found = Vec::new();
+    for_each_word(text, split, |word| found.push(word.to_owned()));
+    found
+}
+
+/// Calls `found` with every word of a text, in order: [`words`] without a string for each.
+pub fn for_each_word(text: &str, split: Split, mut found: impl FnMut(&str)) {
     let lower = text.to_lowercase();
     match split {
-        Split::Words => runs(&lower),
-        Split::AsciiWords => lower
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        Split::Whitespace => lower.split_whitespace().map(str::to_owned).collect(),
+        Split::Words => runs(&lower, found),
+        Split::AsciiWords => {
+            lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).for_each(found);
+        }
+        Split::Whitespace => lower.split_whitespace().for_each(&mut found),
     }
 }
 
-fn runs(lower: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
+fn runs(lower: &str, mut found: impl FnMut(&str)) {
     let mut run = String::new();
     let mut end = |run: &mut String| {
         let word = run.trim_matches('\'');
         if !word.is_empty() {
-            found.push(word.to_owned());
+            found(word);
         }
         run.clear();
     };
@@ -59,7 +61,6 @@ fn runs(lower: &str) -> Vec<String> {
         }
     }
     end(&mut run);
-    found
 }
 
 /// Kana, and the CJK ideographs: scripts without spaces.
@@ -87,23 +88,83 @@ pub fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
 }
 
-/// Small numbers for words, so that comparing two is comparing numbers.
+/// Small numbers for words, so that comparing two is comparing numbers: 0 for the first, 1 for the next new one.
+///
+/// A table with open addressing over one string of all words: a word costs no allocation of its own, and the hash is the
+/// same on every target, so that the same call takes the same fuel.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    ids: BTreeMap<String, u32>,
+    text: String,
+    /// Where each word ends in `text`.
+    ends: Vec<usize>,
+    /// A word's number plus one, at the first free place from its hash on; 0 is free. A power of two, at most half full.
+    table: Vec<u32>,
 }
 
 impl Vocabulary {
+    /// How many words it holds.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The number of a word, a new one where it is new.
+    ///
+    /// ```
+    /// use udasa_plugin_sdk::math::words::Vocabulary;
+    /// let mut vocabulary = Vocabulary::default();
+    /// assert_eq!(["a", "b", "a"].map(|word| vocabulary.id(word)), [0, 1, 0]);
+    /// ```
+    pub fn id(&mut self, word: &str) -> u32 {
+        if 2 * (self.len() + 1) > self.table.len() {
+            self.grow();
+        }
+        let place = self.place(word);
+        if self.table[place] == 0 {
+            self.text.push_str(word);
+            self.ends.push(self.text.len());
+            self.table[place] = self.ends.len() as u32;
+        }
+        self.table[place] - 1
+    }
+
     /// The ids of words, new ones where they are new.
     pub fn ids(&mut self, words: Vec<String>) -> Vec<u32> {
-        words
-            .into_iter()
-            .map(|word| {
-                let next = self.ids.len() as u32;
-                *self.ids.entry(word).or_insert(next)
-            })
-            .collect()
+        words.iter().map(|word| self.id(word)).collect()
     }
+
+    fn word(&self, id: usize) -> &str {
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.text[start..self.ends[id]]
+    }
+
+    /// Where a word stands in the table, or would.
+    fn place(&self, word: &str) -> usize {
+        let mask = self.table.len() - 1;
+        let mut place = hash(word) & mask;
+        while self.table[place] != 0 && self.word(self.table[place] as usize - 1) != word {
+            place = (place + 1) & mask;
+        }
+        place
+    }
+
+    fn grow(&mut self) {
+        self.table = vec![0; (4 * self.len()).next_power_of_two().max(64)];
+        for id in 0..self.len() {
+            let place = self.place(self.word(id));
+            self.table[place] = id as u32 + 1;
+        }
+    }
+}
+
+/// FNV-1a, its high bits folded in, because the table takes the low ones.
+fn hash(word: &str) -> usize {
+    let hash = word.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash ^ (hash >> 15)) as usize
 }
 
 /// English function words, sorted.
@@ -149,6 +210,18 @@ mod tests {
     fn content_words_leave_out_stop_words_and_the_prompts_own() {
         let known = set(words("Which river runs through Alda?", Split::Words));
         assert_eq!(content_words("The river through Alda is the Mirn.", Split::Words, &known), ["mirn"]);
+    }
+
+    #[test]
+    fn a_vocabulary_that_grows_keeps_every_number() {
+        let mut vocabulary = Vocabulary::default();
+        for round in 0..2 {
+            for n in 0..1000_u32 {
+                assert_eq!(vocabulary.id(&format!("w{n}")), n, "round {round}");
+            }
+        }
+        assert_eq!(vocabulary.len(), 1000);
+        assert_eq!((vocabulary.id(""), vocabulary.id("w")), (1000, 1001));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::parse;
 
 #[derive(Debug, Deserialize, JsonSchema, Default)]
 #[serde(default)]
-struct Example {
+pub(super) struct Example {
     /// A range.
     #[schemars(range(min = 0.0, max = 1.0))]
     share: f64,
@@ -20,6 +20,9 @@ struct Example {
     #[schemars(length(min = 1))]
     parts: Option<Vec<Part>>,
     each: Option<OneOrMany>,
+    initial: Option<char>,
+    offset: i64,
+    most: usize,
     #[serde(flatten)]
     more: More,
 }
@@ -85,6 +88,20 @@ fn all_problems_are_found_at_once_each_with_its_path() {
             "shar: unknown key; did you mean `share`?",
             "share: 2 is out of range, allowed: between 0.0 and 1.0",
             "words.x: expected a number, found the text \"y\"",
+        ]
+    );
+}
+
+#[test]
+fn a_number_too_large_for_its_type_is_told_with_its_path_like_any_other_problem() {
+    assert_eq!(problems(r#"{"count": 4294967295, "offset": -9223372036854775808}"#), [""; 0]);
+    assert_eq!(
+        problems(r#"{"count": 4294967296, "offset": 9223372036854775808, "initial": "ab", "most": -1}"#),
+        [
+            "count: 4294967296 is out of range, allowed: 0 to 4294967295",
+            "initial: has 2 characters, allowed: at most 1",
+            "most: -1 is out of range, allowed: at least 0",
+            "offset: 9223372036854775808 is out of range, allowed: -9223372036854775808 to 9223372036854775807",
         ]
     );
 }

@@ -53,10 +53,13 @@ impl Walk {
             Value::Array(items) => self.items(schema, items),
             Value::Object(fields) => self.fields(schema, fields),
             Value::String(text) => {
-                if let Some(least) = schema.get("minLength").and_then(Value::as_u64) {
-                    if (text.chars().count() as u64) < least {
-                        self.report(format!("needs at least {least} characters"));
-                    }
+                let limit = |key| schema.get(key).and_then(Value::as_u64);
+                let count = text.chars().count() as u64;
+                if let Some(least) = limit("minLength").filter(|least| count < *least) {
+                    self.report(format!("needs at least {least} characters"));
+                }
+                if let Some(most) = limit("maxLength").filter(|most| count > *most) {
+                    self.report(format!("has {count} characters, allowed: at most {most}"));
                 }
             }
             _ => {}
@@ -113,6 +116,8 @@ impl Walk {
             format!("above {low}")
         } else if let Some(high) = broken("exclusiveMaximum", |x, high| x >= high) {
             format!("below {high}")
+        } else if let Some(most) = fits(schema, value).err() {
+            most
         } else {
             return;
         };
@@ -178,6 +183,25 @@ fn names(schema: &Map<String, Value>) -> Option<Vec<&str>> {
     let branches = schema.get("oneOf").or(schema.get("anyOf"))?.as_array()?;
     let parts: Option<Vec<Vec<&str>>> = branches.iter().map(|branch| names(branch.as_object()?)).collect();
     parts.map(|parts| parts.concat())
+}
+
+/// Whether a whole number fits the Rust type that schemars names in `format`; the error is what would. Of the wider types
+/// schemars writes no bounds.
+fn fits(schema: &Map<String, Value>, value: &Value) -> Result<(), String> {
+    fn of<T: TryFrom<u64> + TryFrom<i64>>(value: &Value, allowed: String) -> Result<(), String> {
+        let unsigned = value.as_u64().map(|n| T::try_from(n).is_ok());
+        let signed = value.as_i64().map(|n| T::try_from(n).is_ok());
+        if unsigned.or(signed).unwrap_or(true) { Ok(()) } else { Err(allowed) }
+    }
+    match schema.get("format").and_then(Value::as_str) {
+        Some("uint32") => of::<u32>(value, format!("0 to {}", u32::MAX)),
+        Some("uint64") => of::<u64>(value, format!("0 to {}", u64::MAX)),
+        Some("uint") => of::<usize>(value, format!("0 to {}", usize::MAX)),
+        Some("int32") => of::<i32>(value, format!("{} to {}", i32::MIN, i32::MAX)),
+        Some("int64") => of::<i64>(value, format!("{} to {}", i64::MIN, i64::MAX)),
+        Some("int") => of::<isize>(value, format!("{} to {}", isize::MIN, isize::MAX)),
+        _ => Ok(()),
+    }
 }
 
 fn types(schema: &Map<String, Value>) -> Vec<&str> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Pair, PastStage, Stage, StagingPolicy, adapter};
+use crate::{Outcome, Pair, PastStage, Stage, StagingPolicy, adapter};
+
+use super::scorer::told;
 
 /// Stages after which a policy is taken never to stop.
 const MOST_STAGES: usize = 1000;
@@ -29,6 +31,29 @@ pub fn run_policy<P: StagingPolicy>(settings: &str, seed: u64, pairs: &[Pair]) -
 
 /// As [`run_policy`], with the breach of contract, or the fault, as an error.
 pub fn try_run_policy<P: StagingPolicy>(settings: &str, seed: u64, pairs: &[Pair]) -> Result<Vec<Stage>, String> {
+    try_run_policy_with::<P>(settings, seed, pairs, |_| None)
+}
+
+/// All stages of a policy that hears what came of each: `outcome` stands in for the training.
+///
+/// # Panics
+/// With what the policy did wrong.
+pub fn run_policy_with<P: StagingPolicy>(
+    settings: &str,
+    seed: u64,
+    pairs: &[Pair],
+    outcome: impl FnMut(&Stage) -> Option<Outcome>,
+) -> Vec<Stage> {
+    try_run_policy_with::<P>(settings, seed, pairs, outcome).unwrap_or_else(|breach| panic!("{}: {breach}", P::NAME))
+}
+
+/// As [`run_policy_with`], with the breach of contract, or the fault, as an error.
+pub fn try_run_policy_with<P: StagingPolicy>(
+    settings: &str,
+    seed: u64,
+    pairs: &[Pair],
+    mut outcome: impl FnMut(&Stage) -> Option<Outcome>,
+) -> Result<Vec<Stage>, String> {
     let problems = adapter::check_policy::<P>(settings);
     if !problems.is_empty() {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -39,14 +64,15 @@ pub fn try_run_policy<P: StagingPolicy>(settings: &str, seed: u64, pairs: &[Pair
     while stages.len() <= MOST_STAGES {
         let call = || adapter::next_stage::<P>(settings, seed, pairs, &history);
         let stage = call();
-        if stage != call() {
+        if format!("{stage:?}") != format!("{:?}", call()) {
             return Err(format!("not pure: the same input twice gave two stages {}", stages.len() + 1));
         }
-        let Some(stage) = stage.map_err(|fault| format!("fault: {fault}"))? else {
+        let Some(stage) = stage.map_err(|fault| format!("fault: {}", told(&fault)))? else {
             return Ok(stages);
         };
         check(&stage, pairs.len())?;
-        history.push(PastStage { name: stage.name.clone(), pairs: stage.pairs.clone(), outcome: None });
+        let outcome = outcome(&stage);
+        history.push(PastStage { name: stage.name.clone(), pairs: stage.pairs.clone(), outcome });
         stages.push(stage);
     }
     Err(format!("does not stop after {MOST_STAGES} stages"))

@@ -1,15 +1,23 @@
 //! The semantic scorer: a response is doubted as far as it differs from the others. It asks the host nothing.
 //!
 //! u_i is the mean over j ≠ i of (1 − W_ij), the degree of Lin et al. 2023 ("Generating with Confidence") in its
-//! per-response form; W is a similarity of words. The report gets the sample's degree, its lexical similarity and the
-//! number of its clusters.
+//! per-response form; W is a similarity of words. The report gets the sample's degree, its EigV (the number of meanings,
+//! made continuous), its lexical similarity and the number of its clusters.
+//!
+//! The settings that give the numbers of lm-polygraph: `LexicalSimilarity("rougeL")` is the negative of the note
+//! `lexical-similarity` under `split = "ascii-words"`, `stem = true`, `empty = "unlike"`; `EigValLaplacian` and `DegMat` with
+//! `"Jaccard_score"` are `eigv` and `degree` under `similarity = "jaccard"`, `split = "whitespace"`, `empty = "unlike"`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use udasa_plugin_sdk::math::cluster::{count, single_linkage};
-use udasa_plugin_sdk::math::similarity::{Similarities, jaccard, rouge_l_f1};
-use udasa_plugin_sdk::math::words::{Split, Vocabulary, content_words, set, words};
+use udasa_plugin_sdk::math::similarity::{Similarities, jaccards, rouge_l_f1s};
+use udasa_plugin_sdk::math::words::Split;
 use udasa_plugin_sdk::{Answer, Dimension, Fault, Sample, Score, SimpleScorer};
+
+use crate::reader::Reader;
+
+mod reader;
 
 /// The scorer.
 pub struct Semantic;
@@ -47,6 +55,17 @@ pub enum Identical {
     LeaveOut,
 }
 
+/// How alike two texts without words are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Empty {
+    /// They say the same.
+    #[default]
+    Alike,
+    /// Nothing is like nothing: the convention of lm-polygraph.
+    Unlike,
+}
+
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -57,6 +76,10 @@ pub struct Settings {
     pub words: Words,
     /// How a text is split into words.
     pub split: Split,
+    /// Whether words of more than three letters a–z and digits are reduced to their stems (Porter's, as NLTK has them).
+    pub stem: bool,
+    /// How alike two texts without words are.
+    pub empty: Empty,
     /// What the note `lexical-similarity` does with pairs of the same text. It does not touch the uncertainty.
     pub identical: Identical,
     /// Responses at least this similar share a cluster (single linkage), for the note `clusters`.
@@ -70,6 +93,8 @@ impl Default for Settings {
             similarity: Similarity::default(),
             words: Words::default(),
             split: Split::default(),
+            stem: false,
+            empty: Empty::default(),
             identical: Identical::default(),
             cluster_at: 0.7,
         }
@@ -84,11 +109,11 @@ impl SimpleScorer for Semantic {
     const DIMENSION: Dimension = Dimension::Semantic;
 
     fn scores(settings: &Settings, sample: &Sample, _: &[Answer]) -> Result<Vec<Score>, Fault> {
-        let w = similarities(settings, sample);
-        let texts = sample.texts();
-        let lexical = w.mean_where(|i, j| settings.identical == Identical::Count || texts[i] != texts[j]);
-        let clusters = count(&single_linkage(&w, settings.cluster_at)) as f64;
-        let degree = w.degree();
+        let Compared { different, members, all: w } = compare(settings, sample);
+        let leave_out = settings.identical == Identical::LeaveOut;
+        let lexical = w.mean_where(|i, j| !leave_out || sample.responses[i].text != sample.responses[j].text);
+        let clusters = count(&single_linkage(&different, settings.cluster_at)) as f64;
+        let (degree, eigv) = (w.degree(), different.eigv_of(&members));
         let score = |u: f64| {
             // Rounding may leave u a hair outside.
             let u = u.clamp(0.0, 1.0);
@@ -96,34 +121,59 @@ impl SimpleScorer for Semantic {
                 .note("mean-similarity", 1.0 - u)
                 .note("lexical-similarity", lexical)
                 .note("degree", degree)
+                .note("eigv", eigv)
                 .note("clusters", clusters)
         };
         Ok(w.disagreement().into_iter().map(score).collect())
     }
 }
 
-/// W over the sample's responses.
-fn similarities(settings: &Settings, sample: &Sample) -> Similarities {
-    let split = settings.split;
-    let known = match settings.words {
-        Words::All => Vec::new(),
-        Words::Content => set(words(sample.prompt.question(), split)),
-    };
-    let mut vocabulary = Vocabulary::default();
-    let mut ids = |text: &str| {
-        vocabulary.ids(match settings.words {
-            Words::All => words(text, split),
-            Words::Content => content_words(text, split, &known),
-        })
-    };
-    let mut lists: Vec<Vec<u32>> = sample.responses.iter().map(|response| ids(&response.text)).collect();
-    match settings.similarity {
-        Similarity::RougeL => Similarities::new(lists.len(), |i, j| rouge_l_f1(&lists[i], &lists[j])),
-        Similarity::Jaccard => {
-            lists = lists.into_iter().map(set).collect();
-            Similarities::new(lists.len(), |i, j| jaccard(&lists[i], &lists[j]))
-        }
+/// What the responses of a sample have to do with each other. Sampled answers repeat: the different ones are compared, and
+/// then counted.
+struct Compared {
+    /// W over the different ones.
+    different: Similarities,
+    /// How often each came.
+    members: Vec<usize>,
+    /// W over all responses.
+    all: Similarities,
+}
+
+fn compare(settings: &Settings, sample: &Sample) -> Compared {
+    let mut reader = Reader::new(settings, sample.prompt.question());
+    let mut lists: Vec<Vec<u32>> = Vec::new();
+    let mut members: Vec<usize> = Vec::new();
+    let mut of: Vec<usize> = Vec::with_capacity(sample.responses.len());
+    for (i, response) in sample.responses.iter().enumerate() {
+        let may_be_equal = |class: usize| !lists[class].is_empty() || settings.empty == Empty::Alike;
+        let same_text = sample.responses[..i].iter().position(|other| other.text == response.text);
+        let class = match same_text.map(|other| of[other]).filter(|&class| may_be_equal(class)) {
+            Some(class) => class,
+            None => {
+                let list = reader.read(&response.text);
+                let same = lists.iter().position(|other| *other == list).filter(|&class| may_be_equal(class));
+                same.unwrap_or_else(|| {
+                    lists.push(list);
+                    members.push(0);
+                    lists.len() - 1
+                })
+            }
+        };
+        members[class] += 1;
+        of.push(class);
     }
+    let symbols = reader.symbols();
+    let mut different = match settings.similarity {
+        Similarity::RougeL => rouge_l_f1s(&lists, symbols),
+        Similarity::Jaccard => jaccards(&lists, symbols),
+    };
+    if settings.empty == Empty::Unlike && lists.iter().filter(|list| list.is_empty()).count() > 1 {
+        different = Similarities::new(lists.len(), |i, j| {
+            if lists[i].is_empty() && lists[j].is_empty() { 0.0 } else { different.get(i, j) }
+        });
+    }
+    let all = different.repeated(&of);
+    Compared { different, members, all }
 }
 
 udasa_plugin_sdk::export_scorer!(Semantic);

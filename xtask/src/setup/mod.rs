@@ -2,7 +2,7 @@
 //!
 //! In: the places. Out: [`Ready`]. Everything that can be checked is checked before the first download or build;
 //! each step says what it does and how long it may take. Nothing outside the cache and the repository is touched,
-//! except that `rustup target add` may install the wasm target.
+//! except that the host, when it builds the plugins, may have rustup install the wasm target.
 
 mod compiler;
 mod digest;
@@ -12,7 +12,6 @@ mod libtorch_version;
 mod lock;
 mod plugins;
 mod python;
-mod wasm_target;
 
 use crate::places::Places;
 use crate::programs::{cargo, run_visibly};
@@ -69,13 +68,12 @@ pub fn set_up(places: &Places) -> Result<Ready> {
         Some(dir) => dir,
         None => libtorch::fetch(places)?,
     };
-    let plugin_rustc = wasm_target::find(places)?;
     let mut environment = libtorch::environment(&libtorch);
     environment.extend(cxx.map(|cxx| ("CXX", cxx)));
 
     build_host(places, &environment)?;
     let ready = Ready { libtorch, host: places.host(), environment };
-    plugins::build(places, &ready.host, plugin_rustc.as_deref())?;
+    plugins::build(places, &ready.host)?;
     say(&format!("ready in {:.1} s", start.elapsed().as_secs_f64()));
     Ok(ready)
 }

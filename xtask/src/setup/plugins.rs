@@ -11,24 +11,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds all crates of `plugins/` unless the stamp says that nothing has changed since.
-pub fn build(places: &Places, host: &Path, rustc: Option<&Path>) -> Result<()> {
+pub fn build(places: &Places, host: &Path) -> Result<()> {
     let crates = crates(places)?;
     let stamp = places.plugins.join("complete");
-    let digest = inputs(places, host, rustc)?;
+    let digest = inputs(places, host)?;
     let built = crates.iter().all(|name| component(places, name).is_file());
     if built && fs::read_to_string(&stamp).is_ok_and(|text| text == digest) {
         return Ok(());
     }
-    say("building the plugins (about half a minute the first time, a second after an edit)");
+    say(
+        "building the plugins (about half a minute the first time, more where a wasm compiler must be fetched; a second after an edit)",
+    );
     let mut command = Command::new(host);
     like_a_fresh_shell(&mut command, places)
         .args(["plugin", "build"])
         .args(crates.iter().map(|name| Path::new("plugins").join(name)))
         .arg("--out")
         .arg(&places.plugins);
-    if let Some(rustc) = rustc {
-        command.env("RUSTC", rustc);
-    }
     let status = run_visibly(&mut command)?;
     if !status.success() {
         let code = status.code();
@@ -62,13 +61,15 @@ fn component(places: &Places, name: &str) -> PathBuf {
     places.plugins.join(format!("{name}.wasm"))
 }
 
-/// Everything that decides what comes out: sources, locked dependencies, the compiler, and the host that encodes.
-fn inputs(places: &Places, host: &Path, rustc: Option<&Path>) -> Result<String> {
+/// Everything that decides what comes out: sources, locked dependencies, the choice of compiler, and the host that builds.
+fn inputs(places: &Places, host: &Path) -> Result<String> {
     let mut digest = Digest::default();
     for name in ["Cargo.toml", "Cargo.lock", "plugin-sdk", "plugins"] {
         digest.add_files(&places.repository.join(name))?;
     }
-    digest.add(rustc);
+    for name in ["RUSTC", "UDASA_WASM_FALLBACK"] {
+        digest.add(std::env::var_os(name));
+    }
     let data = host.metadata().with_context(|| format!("reading {}", host.display()))?;
     digest.add((data.len(), data.modified().ok()));
     Ok(digest.text())

@@ -7,6 +7,7 @@ pub mod gates;
 pub mod headline;
 pub mod health;
 pub mod pairs;
+pub mod plugins;
 pub mod provenance;
 pub mod summary;
 pub mod training;

@@ -125,7 +125,7 @@ fn a_name_that_is_not_there_brings_the_nearest_one() {
 
 #[test]
 fn a_scorer_is_no_staging_policy() {
-    let stage = StageSection { policy: "bad".to_owned(), settings: Default::default(), sha256: None };
+    let stage = StageSection { policy: "bad".to_owned(), settings: Default::default(), sha256: None, native: false };
     let error = refusal(directory().policy(&stage, &limits()));
     assert!(error.message.ends_with("is a scorer, not a staging policy"));
 }

@@ -13,6 +13,7 @@ fn policy(sin: &str) -> StagingPolicy {
         policy: "bad-policy".to_owned(),
         settings: BTreeMap::from([("sin".to_owned(), sin.into())]),
         sha256: None,
+        native: false,
     };
     directory().policy(&config, &limits()).expect("loads")
 }
@@ -65,7 +66,7 @@ fn every_ill_formed_stage_is_refused() {
         ("beyond", "put pair 3 into stage `all`; there are 3 pairs, counted from 0"),
         ("twice", "put pair 0 into stage `all` twice"),
         ("empty", "made stage `all` without pairs"),
-        ("unnamed", "named a stage ``; a name has 1 to 200 bytes"),
+        ("unnamed", "named a stage ``; a name has 1 to 200 bytes and no control characters"),
         ("nan", "set `beta` of stage `all` to NaN; it takes 0 to 100"),
         ("fault", "too few pairs"),
         ("loop", "ran out of fuel (200,000,000 units, about as many instructions)"),

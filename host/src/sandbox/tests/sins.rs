@@ -249,6 +249,20 @@ fn results_do_not_depend_on_threads_or_on_faults_beside_them() {
 }
 
 #[test]
+fn a_slow_call_with_just_enough_fuel_is_done_and_with_a_hundredth_less_is_not() {
+    let slow = scorer("slow");
+    let before = slow.usage().fuel;
+    let two = sample("p1", &["a", "bc"]);
+    assert_scores_well(&slow, &two);
+    let needed = slow.usage().fuel - before;
+    let with = |fuel| directory().scorer(&config("slow"), &Limits { fuel, ..limits() }).expect("loads");
+    assert_scores_well(&with(needed), &two);
+    // Fuel is looked at where a loop begins anew, not at every instruction.
+    let less = needed / 100 * 99;
+    assert_eq!(fault_of(&with(less), &two, &[]).cause, Cause::OutOfFuel { limit: less });
+}
+
+#[test]
 fn the_same_call_takes_the_same_fuel() {
     let fuel = || {
         let good = scorer("slow");

@@ -1,86 +1,33 @@
-//! Benchmarks: `udasa bench NAME`, behind `cargo xtask bench`. Each prints a table, or one JSON object a row, with the machine's measured
-//! matrix-product rate beside it. They are commands, never timed tests.
+//! The demo's four costs on one thread: pre-training, sampling, judging, preference training.
 
 use std::time::Instant;
 
 use anyhow::Result;
-use serde_json::json;
 
-use crate::config::{DeviceChoice, Dtype, Generate, ModelSection, NewModel, Sft, Train};
+use super::Row;
+use crate::config::{DeviceChoice, Generate, ModelSection, NewModel, Sft, Train};
 use crate::data::{self, jsonl};
-use crate::error::UserError;
-use crate::model::{Model, matmul_rate};
+use crate::model::Model;
 use crate::records::{Overrides, Pair, Prompt, PromptText, Question, Sample};
 use crate::score::{Answerer, AskModel};
-use crate::train::StageSettings;
+use crate::train::{ReferenceLogps, StageSettings};
 use crate::{generate, mini_world, sft, train};
-
-/// What there is, and what it measures.
-const BENCHMARKS: [(&str, &str); 2] = [
-    ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
-    ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
-];
-
-/// One measured number.
-struct Row {
-    name: &'static str,
-    value: f64,
-    unit: &'static str,
-    note: String,
-}
-
-/// Runs a benchmark and returns what to print.
-pub fn run(name: &str, json: bool) -> Result<String> {
-    let rows = match name {
-        "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<8} {what}\n")).concat()),
-        "matmul" => Vec::new(),
-        "mini" => mini()?,
-        _ => {
-            let names = BENCHMARKS.map(|(name, _)| name).join(", ");
-            return Err(UserError::new(format!("there is no benchmark `{name}`"))
-                .hint(format!("there are: {names}"))
-                .into());
-        }
-    };
-    let mut all = matmul();
-    all.extend(rows);
-    let line = |row: &Row| match json {
-        true => format!(
-            "{}\n",
-            json!({"bench": name, "name": row.name, "value": row.value, "unit": row.unit, "note": row.note})
-        ),
-        false => format!("{:<22} {:>12.1} {:<12} {}\n", row.name, row.value, row.unit, row.note),
-    };
-    Ok(all.iter().map(line).collect())
-}
-
-fn matmul() -> Vec<Row> {
-    [("matmul f32", Dtype::F32), ("matmul bf16", Dtype::Bf16)]
-        .into_iter()
-        .map(|(name, dtype)| Row {
-            name,
-            value: matmul_rate(dtype) / 1e9,
-            unit: "GFLOP/s",
-            note: "1024³, one thread".into(),
-        })
-        .collect()
-}
 
 const STEPS: usize = 400;
 const SEED: u64 = 1;
 
 /// A short pre-training of the mini world's model, then each later cost on what it gives.
-fn mini() -> Result<Vec<Row>> {
+pub fn rows() -> Result<Vec<Row>> {
     let dir = std::env::temp_dir().join(format!("udasa-bench-{}", std::process::id()));
-    let rows = mini_in(&dir);
+    let rows = rows_in(&dir);
     let _ = std::fs::remove_dir_all(&dir);
     rows
 }
 
-fn mini_in(dir: &std::path::Path) -> Result<Vec<Row>> {
+fn rows_in(dir: &std::path::Path) -> Result<Vec<Row>> {
     let (world, out) = (dir.join("world"), dir.join("model"));
     mini_world::write(&world, SEED, STEPS * 16, 512)?;
-    let section = ModelSection { path: None, device: DeviceChoice::Cpu, dtype: Dtype::F32, threads: 1 };
+    let section = ModelSection { device: DeviceChoice::Cpu, ..ModelSection::default() };
     let texts = data::read_texts(&[world.join("corpus.jsonl")], Default::default(), None)?;
     let trained = sft::room(&recipe(), &section, &texts, &world, &out, SEED)?;
     let model = Model::load(&out, &section)?;
@@ -177,12 +124,13 @@ fn preference(model: &Model, samples: &[Sample]) -> Result<usize> {
     let config = Train { beta: 0.3, nll_weight: 1.0, learning_rate: Some(6e-4), epochs: 3, ..Train::default() };
     let settings = StageSettings::new(&config, &Overrides::default())?;
     for (stage, first_step) in pairs.chunks(pairs.len().div_ceil(3)).zip(0..) {
-        let reference = train::log_probabilities(model, stage, true)?;
+        let reference =
+            ReferenceLogps { pairs: train::log_probabilities(model, stage, true)?, ..ReferenceLogps::default() };
         train::train_stage(
             model,
             "bench",
             stage,
-            &reference,
+            Some(&reference),
             true,
             &config,
             &settings,

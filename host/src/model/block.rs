@@ -1,0 +1,154 @@
+//! One block of the decoder: its parameters, and what is computed before and after its attention.
+
+use anyhow::Result;
+use tch::Tensor;
+
+use super::linear::{Linear, Norm, Source};
+use super::spec::{Activation, HeadNorm, Spec};
+
+/// A block's parameters.
+pub struct Block {
+    before_attention: Option<Norm>,
+    qkv: Vec<Linear>, // three, or one that holds all
+    head_norms: Option<[Norm; 2]>,
+    output: Linear,
+    after_attention: Option<Norm>,
+    before_mlp: Option<Norm>,
+    up: Vec<Linear>, // gate and up, or one that holds both or has no gate
+    down: Linear,
+    after_mlp: Option<Norm>,
+}
+
+impl Block {
+    /// Reads it; `at` is what stands before its parameters' names.
+    pub fn read(source: &mut dyn Source, spec: &Spec, at: &str) -> Result<Self> {
+        let (names, c) = (spec.family.names, spec.hidden);
+        let (q, kv) = (spec.heads * spec.head_size, spec.kv_heads * spec.head_size);
+        let norm = |source: &mut dyn Source, i: usize| {
+            names.norms[i].map(|name| Norm::read(source, spec, at, name, c)).transpose()
+        };
+        let before_attention = norm(source, 0)?;
+        let widths = if names.attention.len() == 1 { vec![q.saturating_add(2 * kv)] } else { vec![q, kv, kv] };
+        let qkv = group(source, spec, at, names.attention, &widths, spec.biases.qkv)?;
+        let sizes = match spec.family.head_norm {
+            HeadNorm::None => None,
+            HeadNorm::EachHead => Some([spec.head_size; 2]),
+            HeadNorm::Whole => Some([q, kv]),
+        };
+        let output = Linear::read(source, spec, at, names.output, [c, q], spec.biases.output)?;
+        let gates = if spec.family.gated { 2 } else { 1 };
+        let widths = vec![gates / names.up.len() as i64 * spec.feed_forward; names.up.len()];
+        let up = group(source, spec, at, names.up, &widths, spec.biases.mlp)?;
+        let down = Linear::read(source, spec, at, names.down, [c, spec.feed_forward], spec.biases.mlp)?;
+        let head_norms = match sizes {
+            None => None,
+            Some([of_q, of_k]) => {
+                let [q_name, k_name] = names.head_norms;
+                Some([Norm::read(source, spec, at, q_name, of_q)?, Norm::read(source, spec, at, k_name, of_k)?])
+            }
+        };
+        let (after_attention, before_mlp, after_mlp) = (norm(source, 1)?, norm(source, 2)?, norm(source, 3)?);
+        Ok(Self { before_attention, qkv, head_norms, output, after_attention, before_mlp, up, down, after_mlp })
+    }
+
+    /// Queries `[B, T, H, D]`, keys and values `[B, T, G, D]` of the residual stream `[B, T, C]`, not turned yet.
+    pub fn project(&self, x: &Tensor, spec: &Spec, adapter: bool) -> [Tensor; 3] {
+        let (b, t) = (x.size()[0], x.size()[1]);
+        let (h, g, d) = (spec.heads, spec.kv_heads, spec.head_size);
+        let y = normed(self.before_attention.as_ref(), x);
+        let parts: Vec<Tensor> = self.qkv.iter().map(|linear| linear.forward(&y, adapter)).collect();
+        let [mut q, mut k, v] = <[Tensor; 3]>::try_from(parts).unwrap_or_else(|parts| {
+            let all = parts.first().expect("a family names one or three projections");
+            [(0, h), (h, g), (h + g, g)].map(|(from, heads)| all.narrow(-1, from * d, heads * d))
+        });
+        let norms = self.head_norms.as_ref();
+        if let (HeadNorm::Whole, Some([of_q, of_k])) = (spec.family.head_norm, norms) {
+            (q, k) = (of_q.forward(&q), of_k.forward(&k));
+        }
+        (q, k) = (q.view([b, t, h, d]), k.view([b, t, g, d]));
+        if let (HeadNorm::EachHead, Some([of_q, of_k])) = (spec.family.head_norm, norms) {
+            (q, k) = (of_q.forward(&q), of_k.forward(&k));
+        }
+        [q, k, v.view([b, t, g, d])]
+    }
+
+    /// The residual stream after attention gave `context` `[B, H, T, D]`, and after the feed-forward layer.
+    pub fn finish(&self, x: Tensor, context: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
+        let (b, t) = (x.size()[0], x.size()[1]);
+        let times = spec.multipliers.residual;
+        let context = context.transpose(1, 2).reshape([b, t, spec.heads * spec.head_size]);
+        let y = self.output.forward(&context, adapter);
+        let x = add(x, normed(self.after_attention.as_ref(), &y), times);
+        let y = normed(self.before_mlp.as_ref(), &x);
+        let y = self.feed_forward(&y, spec, adapter);
+        add(x, normed(self.after_mlp.as_ref(), &y), times)
+    }
+
+    fn feed_forward(&self, y: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
+        let activate = |x: &Tensor| match spec.activation {
+            Activation::Silu => x.silu(),
+            Activation::Gelu => x.gelu("none"),
+            Activation::GeluTanh => x.gelu("tanh"),
+        };
+        let f = spec.feed_forward;
+        let inner = match &self.up[..] {
+            [gate, up] => activate(&gate.forward(y, adapter)) * up.forward(y, adapter),
+            [both] if spec.family.gated => {
+                let both = both.forward(y, adapter);
+                activate(&both.narrow(-1, 0, f)) * both.narrow(-1, f, f)
+            }
+            [up] => activate(&up.forward(y, adapter)),
+            _ => unreachable!("a family names one or two projections"),
+        };
+        self.down.forward(&inner, adapter)
+    }
+
+    /// Its matrices, in the order of their parameters.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.qkv.iter().chain([&self.output]).chain(&self.up).chain([&self.down])
+    }
+
+    /// The same, to be changed.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.qkv.iter_mut().chain([&mut self.output]).chain(&mut self.up).chain([&mut self.down])
+    }
+
+    /// Its parameters by name.
+    pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
+        let norm = |norm: Option<&Norm>, all: &mut Vec<(String, Tensor)>| {
+            if let Some(norm) = norm {
+                norm.parameters(at, all);
+            }
+        };
+        norm(self.before_attention.as_ref(), all);
+        for linear in self.linears() {
+            linear.parameters(at, all);
+        }
+        for head_norm in self.head_norms.iter().flatten() {
+            norm(Some(head_norm), all);
+        }
+        for after in [&self.after_attention, &self.before_mlp, &self.after_mlp] {
+            norm(after.as_ref(), all);
+        }
+    }
+}
+
+fn group(
+    source: &mut dyn Source,
+    spec: &Spec,
+    at: &str,
+    names: &[&'static str],
+    widths: &[i64],
+    bias: bool,
+) -> Result<Vec<Linear>> {
+    let read = |(name, out): (&&'static str, &i64)| Linear::read(source, spec, at, name, [*out, spec.hidden], bias);
+    names.iter().zip(widths).map(read).collect()
+}
+
+fn normed(norm: Option<&Norm>, x: &Tensor) -> Tensor {
+    norm.map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
+}
+
+fn add(x: Tensor, y: Tensor, times: f64) -> Tensor {
+    if times == 1.0 { x + y } else { x + y * times }
+}

@@ -1,0 +1,152 @@
+//! The two things with parameters that a decoder is built of, a matrix and a norm, and where their parameters come from.
+
+use anyhow::Result;
+use tch::{Device, Kind, Tensor};
+
+use super::lora::Low;
+use super::spec::{NormKind, Spec};
+
+/// Where parameters come from: a model folder, or a generator.
+pub trait Source {
+    /// The parameter `name`, of this shape.
+    fn take(&mut self, name: &str, shape: &[i64], role: Role) -> Result<Tensor>;
+    /// Whether there is one of this name.
+    fn has(&self, name: &str) -> bool;
+}
+
+/// What a parameter is for: what a new one is drawn from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Role {
+    /// A table of vectors.
+    Table,
+    /// A matrix over so many inputs.
+    Matrix(i64),
+    /// A norm's weight or a bias, which begins at this value.
+    Vector(f64),
+}
+
+/// New parameters: matrices from N(0, 0.6² / fan-in), tables from N(0, 0.02²). `draw` yields standard normals.
+pub struct New<F> {
+    /// Where they live.
+    pub device: Device,
+    /// Standard normals.
+    pub draw: F,
+}
+
+impl<F: FnMut() -> f32> Source for New<F> {
+    fn take(&mut self, _: &str, shape: &[i64], role: Role) -> Result<Tensor> {
+        let deviation = match role {
+            Role::Table => 0.02,
+            Role::Matrix(inputs) => 0.6 / (inputs as f64).sqrt(),
+            Role::Vector(value) => return Ok(Tensor::full(shape, value, (Kind::Float, self.device))),
+        };
+        let n = shape.iter().product::<i64>() as usize;
+        let values: Vec<f32> = (0..n).map(|_| (self.draw)() * deviation as f32).collect();
+        Ok(Tensor::from_slice(&values).view(shape).to_device(self.device))
+    }
+
+    fn has(&self, _: &str) -> bool {
+        true
+    }
+}
+
+/// A matrix with or without a bias, and the low-rank change to it where there is an adapter.
+pub struct Linear {
+    /// Its name below the block.
+    pub name: &'static str,
+    weight: Tensor, // [out, in]; [in, out] where transposed
+    bias: Option<Tensor>,
+    transposed: bool,
+    /// The adapter's.
+    pub low: Option<Low>,
+}
+
+impl Linear {
+    /// Reads it; `at` is what stands before its name.
+    pub fn read(
+        source: &mut dyn Source,
+        spec: &Spec,
+        at: &str,
+        name: &'static str,
+        [out, input]: [i64; 2],
+        bias: bool,
+    ) -> Result<Self> {
+        let transposed = spec.family.names.transposed;
+        let shape = if transposed { [input, out] } else { [out, input] };
+        let weight = source.take(&format!("{at}{name}.weight"), &shape, Role::Matrix(input))?;
+        let bias = if bias { Some(source.take(&format!("{at}{name}.bias"), &[out], Role::Vector(0.0))?) } else { None };
+        Ok(Self { name, weight, bias, transposed, low: None })
+    }
+
+    /// `[out, in]`.
+    pub fn shape(&self) -> Result<(i64, i64)> {
+        let (rows, columns) = self.weight.size2()?;
+        Ok(if self.transposed { (columns, rows) } else { (rows, columns) })
+    }
+
+    /// `x` `[…, in]` → `[…, out]`.
+    pub fn forward(&self, x: &Tensor, adapter: bool) -> Tensor {
+        let y = match self.transposed {
+            true => x.linear(&self.weight.tr(), self.bias.as_ref()),
+            false => x.linear(&self.weight, self.bias.as_ref()),
+        };
+        match &self.low {
+            Some(low) if adapter => y + low.forward(x),
+            _ => y,
+        }
+    }
+
+    /// Its parameters by name, the adapter's not among them.
+    pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
+        all.push((format!("{at}{}.weight", self.name), self.weight.shallow_clone()));
+        if let Some(bias) = &self.bias {
+            all.push((format!("{at}{}.bias", self.name), bias.shallow_clone()));
+        }
+    }
+}
+
+/// A norm over the last dimension.
+pub struct Norm {
+    name: &'static str,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    size: i64,
+    kind: NormKind,
+    eps: f64,
+}
+
+impl Norm {
+    /// Reads it; `at` is what stands before its name.
+    pub fn read(source: &mut dyn Source, spec: &Spec, at: &str, name: &'static str, size: i64) -> Result<Self> {
+        let kind = spec.family.norm;
+        let first = if kind == NormKind::RmsPlusOne { 0.0 } else { 1.0 };
+        let weight = source.take(&format!("{at}{name}.weight"), &[size], Role::Vector(first))?;
+        let bias = match kind {
+            NormKind::Layer => Some(source.take(&format!("{at}{name}.bias"), &[size], Role::Vector(0.0))?),
+            NormKind::Rms | NormKind::RmsPlusOne => None,
+        };
+        Ok(Self { name, weight, bias, size, kind, eps: spec.norm_eps })
+    }
+
+    /// `x` `[…, size]`, normed.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let size = self.size;
+        match self.kind {
+            NormKind::Rms => x.rms_norm(size, Some(&self.weight), self.eps),
+            // In f32 throughout: 1 + w, rounded to bf16, would lose what w says.
+            NormKind::RmsPlusOne => {
+                let weight = self.weight.to_kind(Kind::Float) + 1.0;
+                x.to_kind(Kind::Float).rms_norm(size, Some(&weight), self.eps).to_kind(x.kind())
+            }
+            NormKind::Layer => x.layer_norm(size, Some(&self.weight), self.bias.as_ref(), self.eps, true),
+        }
+    }
+
+    /// Its parameters by name.
+    pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
+        all.push((format!("{at}{}.weight", self.name), self.weight.shallow_clone()));
+        if let Some(bias) = &self.bias {
+            all.push((format!("{at}{}.bias", self.name), bias.shallow_clone()));
+        }
+    }
+}
