@@ -46,7 +46,12 @@ fn shell(block: &str, folder: &Path, tools: &Path) -> Output {
     let program = Path::new(&program).parent().expect("the program lies in a folder").to_owned();
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([program].into_iter().chain(env::split_paths(&path))).expect("the PATH can be made");
-    Command::new("bash")
+    let mut shell = Command::new("bash");
+    // Cargo's own variables are this test's, not the reader's.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
+        shell.env_remove(name);
+    }
+    shell
         .args(["-euo", "pipefail", "-c", block])
         .current_dir(folder)
         .env("PATH", path)
@@ -54,7 +59,7 @@ fn shell(block: &str, folder: &Path, tools: &Path) -> Output {
         .env("TOOLS", tools)
         .env("OMP_NUM_THREADS", "1")
         // The Rust scorer's dependencies are compiled once, not once a run.
-        .env("CARGO_TARGET_DIR", repository().join("target/test-plugins/languages"))
+        .env("CARGO_TARGET_DIR", repository().join("target/test-authors"))
         .output()
         .expect("bash starts")
 }
@@ -139,7 +144,7 @@ fn same_as_rust(heading: &str, language: &str) -> Option<(tempfile::TempDir, Pat
     let tools = tools(language, &section[0])?;
     let folder = start();
     let said = run(&section[1], folder.path(), &tools);
-    assert!(said.contains("udasa:plugin/log@0.1.0") || said.contains("imports    udasa:plugin/types@0.1.0"), "{said}");
+    assert!(said.contains("purity    ok") && said.contains("fuel      ok"), "{said}");
     let (texts, opening) = of_rust();
     assert!(opening.contains(r#"{"uncertainty":0.5,"notes":{"hedges":2.0}}"#), "{opening}");
     assert!(texts.contains(r#""hedges":7.0"#), "{texts}");
