@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{expect_user_error, repository, scratch, skip, udasa, write};
 
@@ -46,7 +46,12 @@ fn shell(block: &str, folder: &Path, tools: &Path) -> Output {
     let program = Path::new(&program).parent().expect("the program lies in a folder").to_owned();
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([program].into_iter().chain(env::split_paths(&path))).expect("the PATH can be made");
-    Command::new("bash")
+    let mut shell = Command::new("bash");
+    // Cargo's own variables are this test's, not the reader's.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
+        shell.env_remove(name);
+    }
+    shell
         .args(["-euo", "pipefail", "-c", block])
         .current_dir(folder)
         .env("PATH", path)
@@ -54,7 +59,7 @@ fn shell(block: &str, folder: &Path, tools: &Path) -> Output {
         .env("TOOLS", tools)
         .env("OMP_NUM_THREADS", "1")
         // The Rust scorer's dependencies are compiled once, not once a run.
-        .env("CARGO_TARGET_DIR", repository().join("target/test-plugins/languages"))
+        .env("CARGO_TARGET_DIR", repository().join("target/test-authors"))
         .output()
         .expect("bash starts")
 }
@@ -120,8 +125,8 @@ fn scores(folder: &Path, language: &str) -> String {
 
 /// The same of a run over [`TEXTS`], with settings of its own.
 fn scores_of_texts(folder: &Path, language: &str) -> String {
-    let halves: Vec<Value> = TEXTS.chunks(4).map(|texts| json!({"prompt": texts[0], "responses": texts})).collect();
-    write(folder, "texts.jsonl", halves.iter().map(|half| format!("{half}\n")).collect::<String>());
+    let samples = TEXTS.chunks(4).enumerate().map(|(i, texts)| json!({"prompt": format!("q{i}"), "responses": texts}));
+    write(folder, "texts.jsonl", samples.map(|sample| format!("{sample}\n")).collect::<String>());
     let config = format!(
         "name = \"texts\"\n[generate]\nfrom = 'texts.jsonl'\n[[scorer]]\nplugin = \"hedging-{language}\"\n\
          settings = {{ limit = 7, hedges = [\"perhaps\", \"maybe\", \"might\", \"guess\", \"isn't\", \"'maybe'\", \
@@ -139,14 +144,14 @@ fn same_as_rust(heading: &str, language: &str) -> Option<(tempfile::TempDir, Pat
     let tools = tools(language, &section[0])?;
     let folder = start();
     let said = run(&section[1], folder.path(), &tools);
-    assert!(said.contains("udasa:plugin/log@0.1.0") || said.contains("imports    udasa:plugin/types@0.1.0"), "{said}");
+    assert!(said.contains("purity    ok") && said.contains("fuel      ok"), "{said}");
     let (texts, opening) = of_rust();
     assert!(opening.contains(r#"{"uncertainty":0.5,"notes":{"hedges":2.0}}"#), "{opening}");
     assert!(texts.contains(r#""hedges":7.0"#), "{texts}");
     assert_eq!(&scores(folder.path(), language), opening);
     assert_eq!(&scores_of_texts(folder.path(), language), texts);
 
-    // All problems at once, each with its path, as the Rust SDK tells them.
+    // All problems at once, each with its path.
     let mut wrong = udasa();
     wrong.current_dir(folder.path()).args(["score", &format!("{language}.toml"), "--plugins", "plugins"]);
     for set in ["limit=0", "hedges=[1]", "hegdes=['a']"] {
