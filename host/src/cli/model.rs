@@ -75,7 +75,7 @@ fn card(facts: &Facts) -> String {
         .collect::<Vec<_>>();
     let mut rows = vec![
         ("architecture", format!("{} ({})", facts.architecture, facts.model_type)),
-        ("parameters", grouped(facts.parameters)),
+        ("parameters", crate::sandbox::grouped(facts.parameters.unsigned_abs())),
         ("stored as", stored.join(", ")),
         (
             "blocks",
@@ -146,17 +146,4 @@ fn size(bytes: i64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-/// 1,234,567.
-fn grouped(n: i64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -122,7 +122,9 @@ fn one_step_moves_every_parameter_and_makes_the_text_likelier() {
             tree::Sequence { ids: ids(24, 7)[..12].to_vec(), from: 1 },
         ];
         let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0);
-        let first = trainer.accumulate(&model, &[group.clone()], |logps| vec![-1.0; logps.len()]).expect("gradients");
+        let first = trainer
+            .accumulate(&model, std::slice::from_ref(&group), |logps| vec![-1.0; logps.len()])
+            .expect("gradients");
         let norm = trainer.step(1e-3, 1.0).expect("a step");
         assert!(norm.is_finite() && norm > 0.0, "{name}: {norm}");
         trainer.finish();
@@ -152,7 +154,9 @@ fn in_bf16_every_family_stays_near_its_numbers_in_f32_and_trains() {
         }
         let group = vec![tree::Sequence { ids: ids(24, 7), from: 1 }];
         let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0);
-        let first = trainer.accumulate(&model, &[group.clone()], |logps| vec![-1.0; logps.len()]).expect("gradients");
+        let first = trainer
+            .accumulate(&model, std::slice::from_ref(&group), |logps| vec![-1.0; logps.len()])
+            .expect("gradients");
         trainer.step(1e-3, 1.0).expect("a step");
         trainer.finish();
         let after = model.log_probabilities(&group, true, |_| {}).expect("scores");
@@ -178,7 +182,9 @@ fn an_adapter_on_every_layer_learns_and_reads_back_in_pefts_layout() {
         let base: Vec<(String, Tensor)> = model.decoder.parameters().into_iter().map(|(n, p)| (n, p.copy())).collect();
         let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0);
         for _ in 0..2 {
-            trainer.accumulate(&model, &[group.clone()], |logps| vec![-1.0; logps.len()]).expect("gradients");
+            trainer
+                .accumulate(&model, std::slice::from_ref(&group), |logps| vec![-1.0; logps.len()])
+                .expect("gradients");
             trainer.step(1e-2, 1.0).expect("a step");
         }
         trainer.finish();

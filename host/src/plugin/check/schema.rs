@@ -205,13 +205,10 @@ impl Walk<'_> {
     }
 }
 
-fn members(
-    fields: &Map<String, Value>,
-    value: &Value,
-    at: &str,
-    found: &mut Vec<String>,
-    below: &dyn Fn(&Value, &Value, &str, &mut Vec<String>),
-) {
+/// Checks a part of the schema against the value below a path, and adds what it finds.
+type Below<'a> = &'a dyn Fn(&Value, &Value, &str, &mut Vec<String>);
+
+fn members(fields: &Map<String, Value>, value: &Value, at: &str, found: &mut Vec<String>, below: Below<'_>) {
     let inside = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
     if let Value::Object(members) = value {
         let known = fields.get("properties").and_then(Value::as_object);

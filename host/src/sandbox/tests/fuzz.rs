@@ -275,7 +275,7 @@ fn near(schema: &Value, choices: &mut impl Iterator<Item = u32>, other: &Value) 
             let known = schema.get("properties").and_then(Value::as_object);
             let mut fields = Map::new();
             for (key, schema) in known.into_iter().flatten() {
-                if choices.next().unwrap_or(0) % 3 != 0 {
+                if !choices.next().unwrap_or(0).is_multiple_of(3) {
                     fields.insert(key.clone(), near(schema, choices, other));
                 }
             }
@@ -288,7 +288,7 @@ fn near(schema: &Value, choices: &mut impl Iterator<Item = u32>, other: &Value) 
         Some("string") => ["", "x", "{prompt} {response} {principle}", "é\n\u{0}"][choice % 4].into(),
         Some("integer") => json!([0_u64, 1, 2, 7, 1 << 40][choice % 5]),
         Some("number") => [json!(0.0), json!(1.0), json!(0.3), json!(-2.5), json!(1e300)][choice % 5].clone(),
-        Some("boolean") => json!(choice % 2 == 0),
+        Some("boolean") => json!(choice.is_multiple_of(2)),
         _ => Value::Null,
     }
 }
@@ -420,7 +420,7 @@ proptest! {
                     .map(|(question, (p, index))| fitting(question, *p, *index % 1000))
                     .collect();
                 prop_assert_eq!(answers_fit(&questions, &fit), Ok(()));
-                match scorer.score(&sample, &[fit.clone()]) {
+                match scorer.score(&sample, std::slice::from_ref(&fit)) {
                     Ok(Step::Done(_)) => {}
                     other => prop_assert!(false, "answers that fit gave {other:?}"),
                 }
