@@ -15,7 +15,7 @@ const BATCHES: usize = 300;
 pub(super) fn rows(bench: &Bench, questions: &[Sample]) -> Result<Vec<Row>> {
     let some = &questions[..SAMPLES.min(questions.len())];
     let wasm = bench.scorer("semantic", &[])?;
-    Ok(vec![beside_native(bench, &wasm, some)?, threads(&wasm, questions)?])
+    Ok(vec![beside_native(bench, &wasm, some)?, threads(&wasm, some)?])
 }
 
 fn beside_native(bench: &Bench, wasm: &Scorer, samples: &[Sample]) -> Result<Row> {
