@@ -302,7 +302,7 @@ mod tests {
             one("[generate]\nbeta = 0.1"),
             "generate.beta is not a key of the config | `beta` belongs to [train]"
         );
-        assert!(one("[stage]\npolicy = \"x\"\nqqqqqqq = 1").contains("the keys here are policy"));
+        assert!(one("[stage]\npolicy = \"x\"\nqqqqqqq = 1").contains("the keys here are native, policy"));
     }
 
     #[test]

@@ -82,8 +82,7 @@ fn bits(scorer: &Scorer, sample: &Sample) -> Vec<(String, u64)> {
 }
 
 fn sample(id: &str, prompt: PromptText, texts: &[&str]) -> Sample {
-    let odd =
-        [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, -0.0, 0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, -1e-30, -0.693_1];
+    let odd = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, -0.0, 0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, -1e-30, -0.7];
     let response = |(i, &text): (usize, &&str)| Response {
         text: text.to_owned(),
         token_ids: vec![0, 1, u32::MAX],
