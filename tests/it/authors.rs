@@ -130,7 +130,8 @@ fn a_plugin_is_not_started_where_or_as_it_cannot_live() {
 fn the_shipped_plugins_pass_every_check() {
     let (lines, code) = checked(&[path(&plugins())]);
     assert_eq!(code, Some(0), "{lines:#?}");
-    let shipped = fs::read_dir(repository().join("plugins")).expect("listed").count();
+    let crates = fs::read_dir(repository().join("plugins")).expect("listed").flatten();
+    let shipped = crates.filter(|entry| entry.path().join("Cargo.toml").is_file()).count();
     assert_eq!(lines.iter().filter(|[check, ..]| check == "fuel").count(), shipped, "{lines:#?}");
     let asked = lines.iter().filter(|[check, _, detail]| check == "outputs" && detail.contains("made-up answers"));
     assert!(asked.count() >= 2, "the judges were asked nothing: {lines:#?}");
@@ -288,7 +289,7 @@ fn a_call_that_cannot_be_made_says_why() {
         expect_user_error(&mut plugin(&[&["call"], arguments].concat()), needles);
     }
     let folder = scratch();
-    expect_user_error(&mut plugin(&["call", path(folder.path()), "describe"]), &["cannot read the plugin file"]);
+    expect_user_error(&mut plugin(&["call", path(folder.path()), "describe"]), &["is not a file"]);
     let text = write(folder.path(), "a.wasm", "hello");
     expect_user_error(&mut plugin(&["call", path(&text), "describe"]), &["a.wasm is not WebAssembly"]);
     // A trap tells its story, and what the plugin logged before it stands above.
