@@ -66,7 +66,8 @@ fn a_native_scorer_is_pinned_marked_and_gives_the_same_bytes() {
     plan.arg("plan").arg(repository().join("configs/mini.toml")).arg("--plugins").arg(&directory);
     plan.args(["--set", "scorer.semantic.native=true", "--set", &format!("scorer.semantic.sha256={digest}")]);
     let shown = printed(&mut plan);
-    let marked = format!("semantic 0.1.0  scorer  contract 0.1.0  sha256 {}  native: no sandbox, no limits", &digest[..12]);
+    let marked =
+        format!("semantic 0.1.0  scorer  contract 0.1.0  sha256 {}  native: no sandbox, no limits", &digest[..12]);
     assert!(shown.contains(&marked), "{shown}");
 
     assert_eq!(scores(folder.path(), &directory, &pinned), sandboxed);
