@@ -86,6 +86,11 @@ fn sequences(text: &Text, question: &Question) -> Result<Vec<Sequence>> {
             .hint("give it a prompt, or a tokenizer that begins every text with a token")
             .into());
     }
+    if found.iter().any(|sequence| sequence.ids.len() <= sequence.from) {
+        return Err(UserError::new("a question asks about a text that has no token in the model's vocabulary")
+            .hint("word its options or its continuation as the model's own texts are")
+            .into());
+    }
     Ok(found)
 }
 
