@@ -107,7 +107,7 @@ fn sins_in_check_settings_are_told_before_anything_runs() {
             ["20000 problems in the settings of scorer `bad`", "settings.sin: is a sin", "and 19980 more"],
         ),
         ("huge-problem", ["1 problem in the settings of scorer `bad`", "settings.xxxx", "…"]),
-        ("forging-problem", ["settings.a�[2J: is wrong", "\n      hint: all is well", "udasa plugin inspect"]),
+        ("forging-problem", ["settings.a�[2J: is wrong", "\n    hint: all is well", "udasa plugin inspect"]),
         (
             "unheard-of",
             ["1 problem in the settings of scorer `bad`", "is not a sin that we know", "udasa plugin inspect"],
