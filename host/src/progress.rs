@@ -1,9 +1,10 @@
 //! Progress of one room: a bar with rate and ETA on a terminal, a plain line now and then otherwise. Writes to stderr only.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A plain line is written at most this often.
@@ -121,6 +122,14 @@ pub fn duration(time: Duration) -> String {
         0..60 => format!("{seconds:.1}s"),
         60..3600 => format!("{}m {:02}s", whole / 60, whole % 60),
         _ => format!("{}h {:02}m", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// A result to stdout. A closed pipe (`udasa plan … | head`) is the reader's wish, not an error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
+        _ => Ok(()),
     }
 }
 

@@ -6,9 +6,7 @@ mod arguments;
 mod failure;
 mod model;
 
-use std::io::Write;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
 
 pub use arguments::Arguments;
@@ -16,6 +14,7 @@ pub use failure::{report, report_panics};
 
 use crate::config::{self, World};
 use crate::error::UserError;
+use crate::progress::print;
 use crate::run::{self, Room};
 use crate::{bench, explain, mini_world, plugin};
 use arguments::{Command, PluginCommand, ScoreArguments, plugin_directory};
@@ -88,13 +87,5 @@ fn execute_plugin(command: PluginCommand) -> Result<()> {
             plugin::list(&plugins, form)
         }
         PluginCommand::Inspect { file, json } => plugin::inspect(&file, json),
-    }
-}
-
-/// Data to stdout. A closed pipe (`udasa plan … | head`) is the reader's wish, not an error.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
-        _ => Ok(()),
     }
 }

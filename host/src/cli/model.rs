@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::config::{DeviceChoice, Dtype, ModelSection};
 use crate::model::{self, Facts};
+use crate::progress::size;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelCommand {
@@ -65,9 +66,10 @@ pub(super) fn execute(command: ModelCommand) -> Result<String> {
 
 fn card(facts: &Facts) -> String {
     let memory = &facts.memory;
-    let both = |[f32, bf16]: [i64; 2]| format!("{} in f32, {} in bf16", size(f32), size(bf16));
+    let both =
+        |[f32, bf16]: [i64; 2]| format!("{} in f32, {} in bf16", size(f32.unsigned_abs()), size(bf16.unsigned_abs()));
     let stored: Vec<String> =
-        facts.stored.iter().map(|(name, bytes)| format!("{name} ({})", size(*bytes as i64))).collect();
+        facts.stored.iter().map(|(name, bytes)| format!("{name} ({})", size(*bytes as u64))).collect();
     let eos: Vec<String> = facts.eos.iter().map(u32::to_string).collect();
     let caps = [("attention scores", facts.attention_cap), ("logits", facts.logit_cap)]
         .iter()
@@ -135,15 +137,4 @@ fn likeliest(ids: &[u32], logits: &[Vec<f32>]) -> String {
         text.push_str(&format!("{t:>4}  after {id:<8}{}\n", best.join("  ")));
     }
     text
-}
-
-fn size(bytes: i64) -> String {
-    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let mut unit = 0;
-    let mut value = bytes as f64;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
