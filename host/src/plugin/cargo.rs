@@ -14,7 +14,7 @@ pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A profile of our own, so that neither the crate's `release` nor its build folder is touched: what a scorer needs to run
 /// near native speed (opt-level s would cost a factor of five on dense numbers, as would no simd128).
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 15] = [
     r#"profile.plugin.inherits="release""#,
     "profile.plugin.opt-level=3",
     r#"profile.plugin.lto="fat""#,
@@ -25,6 +25,12 @@ const SETTINGS: [&str; 10] = [
     "profile.plugin.incremental=false",
     // A workspace may have set this for its own builds.
     r#"profile.plugin.package."*".codegen-units=1"#,
+    // For a look: the same code in many pieces, so that an edit compiles one of them.
+    r#"profile.plugin-quick.inherits="plugin""#,
+    r#"profile.plugin-quick.lto="off""#,
+    "profile.plugin-quick.incremental=true",
+    "profile.plugin-quick.codegen-units=64",
+    r#"profile.plugin-quick.package."*".codegen-units=16"#,
     r#"target.wasm32-unknown-unknown.rustflags=["-C","target-feature=+simd128"]"#,
 ];
 
@@ -119,10 +125,16 @@ impl Workspace {
     /// Compiles the packages; cargo's own messages go to stderr.
     pub fn build(&self, mode: Mode) -> anyhow::Result<Vec<Module>> {
         let rustc = wasm_target::compiler(&self.root)?;
+        self.packages.iter().map(|package| self.module(package, mode, rustc.as_deref())).collect()
+    }
+
+    fn module(&self, package: &Package, mode: Mode, rustc: Option<&Path>) -> anyhow::Result<Module> {
         let mut command = cargo();
         command
             .current_dir(&self.root)
-            .args(["build", "--profile", "plugin", "--lib", "--target", TARGET])
+            // An rlib beside it would turn link-time optimisation off.
+            .args(["rustc", "--lib", "--crate-type", "cdylib", "--package", &package.name])
+            .args(["--profile", mode.profile(), "--target", TARGET])
             .args(["--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(&self.target)
             // Flags for the machine's own processor are not for wasm, and would replace ours.
@@ -140,36 +152,27 @@ impl Workspace {
             command.arg("--quiet");
         }
         if mode == Mode::Quick {
-            // Touches the crates at hand only: what they depend on is shared with the full build.
             command.env("CARGO_INCREMENTAL", "1");
-            for package in &self.packages {
-                command.args(["--config", &format!("profile.plugin.package.{}.codegen-units=64", package.name)]);
-            }
-        }
-        for package in &self.packages {
-            command.arg("--package").arg(&package.name);
         }
         let output = command.output().map_err(|e| no_cargo(&e))?;
         if !output.status.success() {
-            return Err(self.failed().into());
+            return Err(package.failed().into());
         }
-        let artifacts = artifacts(&output.stdout);
-        self.packages
-            .iter()
-            .map(|package| {
-                let file = artifacts.get(&package.manifest_path).cloned();
-                Ok(Module {
-                    crate_dir: package.directory(),
-                    file: file.with_context(|| format!("cargo made no module for package `{}`", package.name))?,
-                })
-            })
-            .collect()
+        let file = artifacts(&output.stdout).remove(&package.manifest_path);
+        Ok(Module {
+            crate_dir: package.directory(),
+            file: file.with_context(|| format!("cargo made no module for package `{}`", package.name))?,
+        })
     }
+}
 
-    fn failed(&self) -> UserError {
-        let names: Vec<_> = self.packages.iter().map(|p| format!("`{}`", p.name)).collect();
-        UserError::new(format!("cargo could not build {} for {TARGET}; its messages are above", names.join(", ")))
-            .hint("mend the crate; `cargo test` runs the same code natively")
+impl Mode {
+    /// The two kinds of build have profiles of their own, and so folders: cargo would take the module of one for the other's.
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Full | Self::Quiet => "plugin",
+            Self::Quick => "plugin-quick",
+        }
     }
 }
 
@@ -182,6 +185,11 @@ impl Metadata {
 impl Package {
     fn directory(&self) -> PathBuf {
         self.manifest_path.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    fn failed(&self) -> UserError {
+        UserError::new(format!("cargo could not build `{}` for {TARGET}; its messages are above", self.name))
+            .hint("mend the crate; `cargo test` runs the same code natively")
     }
 
     fn must_be_a_plugin_crate(&self) -> Result<(), UserError> {
