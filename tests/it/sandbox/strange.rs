@@ -119,12 +119,13 @@ fn an_endless_loop_behind_the_result() {
 
 #[test]
 fn scores_that_change_while_they_are_freed() {
-    // What was read before is what counts, and the second call reads the changed ones: state, but no harm.
+    // What was read before is what counts, and the instance's second call reads the changed ones: state, but no harm.
     let more = format!(
         "(func (export \"cabi_post_udasa:plugin/scorer-api@0.1.0#score\") (param i32)
            (f64.store (i32.const {SCORES}) (f64.const nan)))"
     );
     let mut trial = Trial::made("odd", &scorer(&Parts { more: &more, ..Parts::default() }));
+    trial.in_turn = true;
     trial.sins("song", "gave response 0 the uncertainty NaN", DEFECT, |trial| {
         std::fs::write(trial.directory().join("odd.wasm"), scorer(&Parts::default())).expect("it can be written");
     });

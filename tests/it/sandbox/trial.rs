@@ -28,6 +28,8 @@ pub struct Trial {
     plugin: String,
     sin: String,
     limits: String,
+    /// Whether one thread scores all samples.
+    pub in_turn: bool,
 }
 
 impl Trial {
@@ -49,7 +51,8 @@ impl Trial {
         let folder = scratch();
         write(folder.path(), "responses.jsonl", RESPONSES);
         fs::create_dir(folder.path().join("plugins")).expect("it can be made");
-        let trial = Self { folder, plugin: plugin.to_owned(), sin: String::new(), limits: limits.to_owned() };
+        let trial =
+            Self { folder, plugin: plugin.to_owned(), sin: String::new(), limits: limits.to_owned(), in_turn: false };
         fs::copy(plugins().join("semantic.wasm"), trial.directory().join("semantic.wasm")).expect("was built");
         trial
     }
@@ -103,6 +106,9 @@ impl Trial {
         let mut command = udasa();
         command.arg(subcommand).arg(write(self.folder.path(), "config.toml", config));
         command.arg("--plugins").arg(self.directory()).arg("--out").arg(run);
+        if self.in_turn {
+            command.env("RAYON_NUM_THREADS", "1");
+        }
         command
     }
 
