@@ -13,6 +13,8 @@ pub mod lora;
 mod seams;
 mod text;
 mod device;
+mod batches;
+mod pooling;
 pub mod encoder;
 pub mod tree;
 mod logprobs;

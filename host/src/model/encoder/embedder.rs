@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use tch::Tensor;
 
 use super::folder::{Layout, Pooling};
-use super::network::{Batch, mean, unit};
+use super::network::Batch;
 use super::{Encoder, say_cut};
 use crate::config::ModelSection;
+use crate::model::pooling::{mean, unit};
 
 /// An encoder that embeds texts.
 pub struct Embedder {

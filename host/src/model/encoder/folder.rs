@@ -18,6 +18,16 @@ pub enum Pooling {
     Cls,
 }
 
+impl Pooling {
+    /// In words.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Mean => "the mean of the hidden states",
+            Self::Cls => "the first token's hidden state",
+        }
+    }
+}
+
 /// An embedder's folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {

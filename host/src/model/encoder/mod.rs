@@ -8,7 +8,6 @@ mod spec;
 mod relative;
 mod network;
 mod folder;
-mod batches;
 mod embedder;
 mod cross;
 mod look;
@@ -29,17 +28,14 @@ pub use look::{EncoderFacts, check_embedder, check_nli, inspect};
 use network::{Batch, Network};
 use spec::EncoderSpec;
 
+use super::batches::by_length;
 use super::device;
+use super::pooling::{batch_tokens, place};
 use super::text::read_tokenizer;
 use super::weights::Weights;
 use super::{check_folder, read_json};
 use crate::config::ModelSection;
 use crate::error::UserError;
-
-/// Tokens that go through together, padding counted.
-const BATCH_TOKENS: usize = 4096;
-/// The same on a GPU.
-const GPU_BATCH_TOKENS: usize = 65_536;
 
 /// Whether a folder holds an encoder, by its `config.json` or its `modules.json`.
 pub fn is_encoder(dir: &Path) -> bool {
@@ -119,19 +115,10 @@ impl Encoder {
     /// One row of numbers a text, in order: `rows` makes them `[B, N]` of a batch's hidden states `[B, T, C]`.
     fn run(&self, texts: &[Tokens], rows: impl Fn(&Tensor, &Batch) -> Tensor) -> Result<Vec<Vec<f32>>> {
         let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
-        let budget = if self.device.is_cuda() { GPU_BATCH_TOKENS } else { BATCH_TOKENS };
         let mut all = vec![Vec::new(); texts.len()];
-        for members in batches::by_length(&lengths, budget) {
+        for members in by_length(&lengths, batch_tokens(self.device)) {
             let batch = self.batch(&members, texts)?;
-            let rows = no_grad(|| rows(&self.network.hidden(&batch), &batch)).to_device(Device::Cpu);
-            for (&text, row) in members.iter().zip(Vec::<Vec<f32>>::try_from(&rows)?) {
-                if row.iter().any(|x| !x.is_finite()) {
-                    return Err(UserError::new("the encoder's outputs are not finite")
-                        .hint("its weights hold NaN or infinities: download the folder again")
-                        .into());
-                }
-                all[text] = row;
-            }
+            place(&no_grad(|| rows(&self.network.hidden(&batch), &batch)), &members, &mut all)?;
         }
         Ok(all)
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::relative::Distances;
 use super::spec::{EncoderSpec, Relative};
@@ -209,16 +209,4 @@ impl Block {
         let inner = spec.activation.of(&self.up.forward(&x));
         self.after.forward(&(self.down.forward(&inner) + &x))
     }
-}
-
-/// The mean of the hidden states `[B, T, C]` of what is no padding `[B, T]`: `[B, C]`.
-pub fn mean(hidden: &Tensor, real: &Tensor) -> Tensor {
-    let weight = real.unsqueeze(-1).to_kind(Kind::Float); // [B, T, 1]
-    (hidden * &weight).sum_dim_intlist(1, false, Kind::Float) / weight.sum_dim_intlist(1, false, Kind::Float)
-}
-
-/// Rows `[B, C]` of length 1.
-pub fn unit(rows: &Tensor) -> Tensor {
-    let norm = (rows * rows).sum_dim_intlist(-1, true, Kind::Float).sqrt();
-    rows / norm.clamp_min(1e-12)
 }
