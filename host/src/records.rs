@@ -127,6 +127,11 @@ pub enum QuestionKind {
     Complete,
 }
 
+impl QuestionKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Embed, Self::Entail, Self::Choose, Self::Likelihood, Self::Complete];
+}
+
 /// What a plugin wants to know of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

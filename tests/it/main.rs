@@ -19,6 +19,7 @@ mod native;
 mod outside;
 mod pipeline;
 mod python;
+mod questions;
 mod rerun;
 mod reviews;
 mod sandbox;

@@ -3,6 +3,7 @@
 
 mod mini;
 mod plugins;
+mod questions;
 
 use std::path::PathBuf;
 
@@ -14,13 +15,14 @@ use crate::error::UserError;
 use crate::model::matmul_rate;
 
 /// What there is, and what it measures.
-const BENCHMARKS: [(&str, &str); 3] = [
+const BENCHMARKS: [(&str, &str); 4] = [
     ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
     ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
     (
         "plugins",
         "the sandbox: a call, WebAssembly beside native code, two threads beside one, us beside lm-polygraph, start",
     ),
+    ("questions", "a model's answers: with a common beginning together and one by one; entailment and embeddings"),
 ];
 
 /// How a benchmark is run.
@@ -30,6 +32,8 @@ pub struct Options {
     pub json: bool,
     /// A Python with lm-polygraph, to be timed now beside its recorded time.
     pub peers: Option<PathBuf>,
+    /// Where the models lie that it measures.
+    pub models: Option<PathBuf>,
 }
 
 /// One measured number.
@@ -46,10 +50,11 @@ pub fn run(name: &str, options: &Options) -> Result<String> {
         return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
     }
     let rows = match name {
-        "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<8} {what}\n")).concat()),
+        "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<10} {what}\n")).concat()),
         "matmul" => Vec::new(),
         "mini" => mini::rows()?,
         "plugins" => plugins::rows(options.peers.as_deref())?,
+        "questions" => questions::rows(options.models.as_deref())?,
         _ => {
             let names = BENCHMARKS.map(|(name, _)| name).join(", ");
             return Err(UserError::new(format!("there is no benchmark `{name}`"))

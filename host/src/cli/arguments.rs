@@ -62,6 +62,9 @@ pub(super) enum Command {
         /// `plugins`: time lm-polygraph now, in this Python that has it
         #[arg(long, value_name = "PYTHON")]
         peers: Option<PathBuf>,
+        /// `questions`: a folder that holds the model folders `small`, and perhaps `embedder` and `nli`
+        #[arg(long, value_name = "DIR")]
+        models: Option<PathBuf>,
     },
     /// Print docs/config-reference.md
     #[command(hide = true)]

@@ -1,5 +1,6 @@
 //! `udasa model inspect` and `udasa model logits`: a model folder, for people or as JSON.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::config::{DeviceChoice, Dtype, ModelSection};
+use crate::model::encoder::{self, EncoderFacts};
 use crate::model::{self, Facts};
 use crate::progress::size;
 
@@ -48,6 +50,10 @@ pub(super) enum ModelCommand {
 /// What the command prints.
 pub(super) fn execute(command: ModelCommand) -> Result<String> {
     match command {
+        ModelCommand::Inspect { folder, json, .. } if encoder::is_encoder(&folder) => {
+            let facts = encoder::inspect(&folder)?;
+            Ok(if json { format!("{:#}\n", json!(facts)) } else { encoder_card(&facts) })
+        }
         ModelCommand::Inspect { folder, batch, length, json } => {
             let facts = model::inspect(&folder, batch, length)?;
             Ok(if json { format!("{:#}\n", json!(facts)) } else { card(&facts) })
@@ -64,12 +70,27 @@ pub(super) fn execute(command: ModelCommand) -> Result<String> {
     }
 }
 
+fn encoder_card(facts: &EncoderFacts) -> String {
+    let rows = [
+        ("encoder", facts.model_type.to_owned()),
+        ("parameters", crate::sandbox::grouped(facts.parameters.unsigned_abs())),
+        ("stored as", stored(&facts.stored)),
+        ("blocks", format!("{} of width {}, feed-forward {}", facts.blocks, facts.hidden, facts.feed_forward)),
+        ("heads", format!("{} of {}", facts.heads, facts.hidden / facts.heads)),
+        ("vocabulary", facts.vocabulary.to_string()),
+        ("positions", facts.positions.clone()),
+        ("text", format!("up to {} tokens", facts.longest)),
+        ("embedding", format!("{} numbers, {}", facts.hidden, facts.pooling.what())),
+        ("outputs", facts.labels.as_ref().map_or("none: no classification head".into(), |labels| labels.join(", "))),
+        ("weights", format!("{} in f32", size(facts.memory.unsigned_abs()))),
+    ];
+    lines(&rows)
+}
+
 fn card(facts: &Facts) -> String {
     let memory = &facts.memory;
     let both =
         |[f32, bf16]: [i64; 2]| format!("{} in f32, {} in bf16", size(f32.unsigned_abs()), size(bf16.unsigned_abs()));
-    let stored: Vec<String> =
-        facts.stored.iter().map(|(name, bytes)| format!("{name} ({})", size(*bytes as u64))).collect();
     let eos: Vec<String> = facts.eos.iter().map(u32::to_string).collect();
     let caps = [("attention scores", facts.attention_cap), ("logits", facts.logit_cap)]
         .iter()
@@ -78,7 +99,7 @@ fn card(facts: &Facts) -> String {
     let mut rows = vec![
         ("architecture", format!("{} ({})", facts.architecture, facts.model_type)),
         ("parameters", crate::sandbox::grouped(facts.parameters.unsigned_abs())),
-        ("stored as", stored.join(", ")),
+        ("stored as", stored(&facts.stored)),
         (
             "blocks",
             format!(
@@ -110,7 +131,16 @@ fn card(facts: &Facts) -> String {
         ("weights", both(memory.weights)),
         ("keys, values", format!("{} for {} x {} tokens", both(memory.cache), memory.batch, memory.length)),
     ]);
+    lines(&rows)
+}
+
+fn lines(rows: &[(&str, String)]) -> String {
     rows.iter().map(|(key, value)| format!("{key:<13}  {value}\n")).collect()
+}
+
+/// `f32 (86.6 MiB)`, for each format.
+fn stored(bytes: &BTreeMap<&str, usize>) -> String {
+    bytes.iter().map(|(name, bytes)| format!("{name} ({})", size(*bytes as u64))).collect::<Vec<_>>().join(", ")
 }
 
 /// `all blocks see everything`, or the width and which blocks it narrows.

@@ -9,7 +9,7 @@ use super::losses;
 use super::problem::Problem;
 use super::resolve::Needs;
 use super::sections::{ConfigFile, Data, NewModel, Part, Sft};
-use crate::records::Dimension;
+use crate::records::{Dimension, QuestionKind};
 
 /// Every problem between keys. `base` is the folder that relative paths start from.
 pub fn check(file: &ConfigFile, base: &Path, needs: Needs) -> Vec<Problem> {
@@ -100,7 +100,12 @@ impl Check<'_> {
     fn model(&mut self, file: &ConfigFile, needs: Needs) {
         let new = file.sft.as_ref().is_some_and(|sft| sft.model.is_some());
         let samples = needs.responses && file.generate.from.is_none();
-        let answers = needs.scores && file.scorer.iter().any(|scorer| !scorer.grant.is_empty());
+        let answers = needs.scores
+            && file.scorer.iter().flat_map(|scorer| &scorer.grant).any(|kind| match kind {
+                QuestionKind::Embed => file.models.embed.is_none(),
+                QuestionKind::Entail => file.models.entail.is_none(),
+                QuestionKind::Choose | QuestionKind::Likelihood | QuestionKind::Complete => true,
+            });
         let needed = needs.training || samples || answers;
         match &file.model.path {
             Some(path) => self.model_folder(path),
@@ -115,6 +120,11 @@ impl Check<'_> {
                 "give a Hugging Face model folder, or describe a new model in [sft.model]",
             ),
             None => {}
+        }
+        for (key, folder) in [("models.embed", &file.models.embed), ("models.entail", &file.models.entail)] {
+            if let Some(folder) = folder {
+                self.exists(folder, key, Wanted::Folder);
+            }
         }
     }
 

@@ -139,6 +139,7 @@ fn filled_in(mut file: ConfigFile, base: &Path) -> ConfigFile {
         data(section);
     }
     file.model.path.iter_mut().for_each(absolute);
+    file.models.embed.iter_mut().chain(&mut file.models.entail).for_each(absolute);
     if let Some(sft) = &mut file.sft {
         sft.paths.iter_mut().for_each(absolute);
     }

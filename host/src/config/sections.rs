@@ -32,6 +32,9 @@ pub struct ConfigFile {
     /// The model to align.
     #[serde(default)]
     pub model: ModelSection,
+    /// Which models answer the scorers' questions.
+    #[serde(default)]
+    pub models: Models,
     /// Train a small model first (from random weights, or on from `model.path`) and align that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sft: Option<Sft>,
@@ -206,6 +209,19 @@ impl Default for ModelSection {
             special_tokens_in_messages: false,
         }
     }
+}
+
+/// Which models answer the scorers' questions. What is not given here, the model to align answers itself. They run on `model.device`, in f32.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// A folder of an encoder that answers `embed`: sentence-transformers' (mean or cls pooling), or a plain Hugging Face one, whose hidden
+    /// states are averaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embed: Option<PathBuf>,
+    /// A Hugging Face folder of a cross-encoder that answers `entail`; its `id2label` names entailment, neutral and contradiction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entail: Option<PathBuf>,
 }
 
 /// Where the model runs.
@@ -813,6 +829,9 @@ pub struct Limits {
     /// Questions in one round for one sample.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub questions: usize,
+    /// Tokens that one `complete` question may ask for: its number of texts times the token limit of each.
+    #[schemars(range(min = 1, max = 67_108_864))]
+    pub complete_tokens: u64,
     /// Log lines kept per plugin.
     pub log_lines: usize,
 }
@@ -827,6 +846,7 @@ impl Default for Limits {
             seconds: 10,
             rounds: 8,
             questions: 10_000,
+            complete_tokens: 16_384,
             log_lines: 100,
         }
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::linear::{Linear, Norm, Source};
-use super::spec::{Activation, HeadNorm, Spec};
+use super::spec::{HeadNorm, Spec};
 
 /// A block's parameters.
 pub struct Block {
@@ -85,11 +85,7 @@ impl Block {
     }
 
     fn feed_forward(&self, y: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
-        let activate = |x: &Tensor| match spec.activation {
-            Activation::Silu => x.silu(),
-            Activation::Gelu => x.gelu("none"),
-            Activation::GeluTanh => x.gelu("tanh"),
-        };
+        let activate = |x: &Tensor| spec.activation.of(x);
         let f = spec.feed_forward;
         let inner = match &self.up[..] {
             [gate, up] => activate(&gate.forward(y, adapter)) * up.forward(y, adapter),

@@ -13,6 +13,9 @@ pub mod lora;
 mod seams;
 mod text;
 mod device;
+mod batches;
+mod pooling;
+pub mod encoder;
 pub mod tree;
 mod logprobs;
 mod sampler;
@@ -191,6 +194,17 @@ fn check_folder(dir: &Path) -> Result<()> {
 
 fn read_config(dir: &Path) -> Result<Value> {
     Ok(serde_json::from_str(&std::fs::read_to_string(dir.join("config.json"))?)?)
+}
+
+/// A JSON file of a model folder.
+fn read_json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        UserError::new(format!("cannot read {}: {e}", path.display()))
+            .hint("a model folder holds config.json, model.safetensors and tokenizer.json, as transformers' save_pretrained writes them")
+    })?;
+    Ok(serde_json::from_str(&text).map_err(|e| {
+        UserError::new(format!("{} is not JSON: {e}", path.display())).hint("take it from the model's original folder")
+    })?)
 }
 
 /// All ids that end a response: generation_config.json's, else config.json's, else the tokenizer's.

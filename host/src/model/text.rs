@@ -30,20 +30,7 @@ const TEMPLATE: &str = "chat";
 impl Text {
     /// Reads the folder's files.
     pub fn load(dir: &Path) -> Result<Self> {
-        let path = dir.join("tokenizer.json");
-        if !path.exists() {
-            return Err(UserError::new(format!("{} does not exist", path.display()))
-                .hint("only fast tokenizers are read: AutoTokenizer.from_pretrained(…).save_pretrained(…) writes tokenizer.json")
-                .into());
-        }
-        let unreadable = |e: tokenizers::Error| {
-            UserError::new(format!("{} cannot be read: {e}", path.display()))
-                .hint("download it again, or write it anew with AutoTokenizer's save_pretrained")
-        };
-        let mut tokenizer = Tokenizer::from_file(&path).map_err(unreadable)?;
-        // A saved tokenizer may carry the lengths of a training run; transformers applies them only when asked, and so do we: never.
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(unreadable)?;
+        let tokenizer = read_tokenizer(dir)?;
         let config_path = dir.join("tokenizer_config.json");
         let config: Value = match std::fs::read_to_string(&config_path) {
             Ok(text) => serde_json::from_str(&text).map_err(|e| {
@@ -161,6 +148,25 @@ impl Text {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.tokenizer.decode(ids, true).map_err(|e| anyhow!("decoding: {e}"))
     }
+}
+
+/// `tokenizer.json`, without the lengths that it may carry.
+pub(super) fn read_tokenizer(dir: &Path) -> Result<Tokenizer> {
+    let path = dir.join("tokenizer.json");
+    if !path.exists() {
+        return Err(UserError::new(format!("{} does not exist", path.display()))
+            .hint("only fast tokenizers are read: AutoTokenizer.from_pretrained(…).save_pretrained(…) writes tokenizer.json")
+            .into());
+    }
+    let unreadable = |e: tokenizers::Error| {
+        UserError::new(format!("{} cannot be read: {e}", path.display()))
+            .hint("download it again, or write it anew with AutoTokenizer's save_pretrained")
+    };
+    let mut tokenizer = Tokenizer::from_file(&path).map_err(unreadable)?;
+    // A saved tokenizer may carry the lengths of a training run; transformers applies them only when asked, and so do we: never.
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(unreadable)?;
+    Ok(tokenizer)
 }
 
 /// How many first ids two texts share.

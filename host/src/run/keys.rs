@@ -13,9 +13,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::answerers;
 use super::digests::{Digests, hex};
 use super::room::Room;
 use crate::config::{Config, Data, OnFault, Scorer, Sft};
+use crate::records::QuestionKind;
+use crate::score::Answerers;
 
 /// Everything that is keyed.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,8 +27,8 @@ pub struct Keys {
     pub rooms: BTreeMap<Room, String>,
     /// Of each scorer of the config: its scores hold as long as this stays.
     pub scorers: Vec<String>,
-    /// Of the model to align, which answers the scorers' questions.
-    pub model: String,
+    /// Of those who answer the scorers' questions.
+    pub answerers: Answerers,
 }
 
 /// Digests of the plugins a config names.
@@ -43,10 +46,11 @@ pub fn keys(cfg: &Config, plugins: &PluginDigests, digests: &mut Digests) -> Res
     chain.sources()?;
     let model = chain.model()?;
     chain.generate(&model)?;
-    let scorers = chain.scorers(plugins, &model)?;
+    let answerers = chain.answerers(&model)?;
+    let scorers = chain.scorers(plugins, &answerers)?;
     chain.preferences(plugins, &scorers)?;
     chain.train(&model)?;
-    Ok(Keys { rooms: chain.keys, scorers, model: digest(&model)? })
+    Ok(Keys { rooms: chain.keys, scorers, answerers })
 }
 
 struct Chain<'a> {
@@ -111,17 +115,34 @@ impl Chain<'_> {
         self.add(Room::Generate, &[Room::World, Room::Data], part)
     }
 
-    fn scorers(&self, plugins: &PluginDigests, model: &Value) -> Result<Vec<String>> {
+    /// What an answer depends on: the model that gives it, and where it samples, the seed. A model that nobody may ask is not looked at.
+    fn answerers(&mut self, model: &Value) -> Result<Answerers> {
+        let cfg = self.cfg;
+        let mut own = |kind| match answerers::given(cfg, kind) {
+            Some(dir) if answerers::is_granted(cfg, kind) => {
+                digest(&json!({ "kind": kind, "folder": self.digests.of(dir)? })).map(Some)
+            }
+            _ => Ok(None),
+        };
+        Ok(Answerers {
+            embed: own(QuestionKind::Embed)?,
+            entail: own(QuestionKind::Entail)?,
+            policy: digest(model)?,
+            sampling: digest(&json!({ "model": model, "seed": cfg.seed }))?,
+        })
+    }
+
+    fn scorers(&self, plugins: &PluginDigests, answerers: &Answerers) -> Result<Vec<String>> {
         let generate = self.keys.get(&Room::Generate);
         let of = |scorer: &Scorer| {
             let name = scorer.name.as_ref().unwrap_or(&scorer.plugin);
             // A score that was given does not depend on the limits; a fault that was skipped does.
             let limits = (scorer.on_fault == OnFault::Skip).then_some(&self.cfg.limits);
-            // A scorer that asks nothing does not depend on who would answer.
-            let model = (!scorer.grant.is_empty()).then_some(model);
+            // A scorer depends on those alone whom it may ask.
+            let asked: Vec<&str> = scorer.grant.iter().map(|kind| answerers.of(*kind)).collect();
             digest(&json!({
                 "generate": generate, "plugin": plugins.scorers.get(name), "grant": scorer.grant,
-                "settings": scorer.settings, "limits": limits, "model": model,
+                "settings": scorer.settings, "limits": limits, "answerers": asked,
             }))
         };
         self.cfg.scorer.iter().map(of).collect()

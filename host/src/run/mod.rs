@@ -4,6 +4,7 @@
 //! is called is decided by its key ([`keys`]) and the folder's records ([`folder`]). Everything that can be checked without
 //! loading a model is checked before the first room begins ([`prepare`]).
 
+mod answerers;
 mod digests;
 mod folder;
 mod keys;

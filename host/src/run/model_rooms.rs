@@ -1,6 +1,7 @@
-//! The rooms that load the model: `sft`, `generate`, `train`, `evaluate`, and the answers to scorers' questions.
+//! The rooms that load the model: `sft`, `generate`, `train`, `evaluate`.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
@@ -24,7 +25,7 @@ const INITIAL: &str = "initial";
 
 impl Context {
     /// The folder of the model before alignment.
-    fn initial(&self) -> Result<PathBuf> {
+    pub(super) fn initial(&self) -> Result<PathBuf> {
         if self.cfg.sft.is_some() {
             return Ok(self.folder.file(INITIAL));
         }
@@ -131,7 +132,7 @@ pub fn evaluate(ctx: &mut Context) -> Result<String> {
     let generate = Generate { temperature: 1.0, top_k: 0, top_p: 1.0, ..ctx.cfg.generate.clone() };
     let reference = Model::load(&initial, &ctx.cfg.model)?;
     let measure = |at: &str, model: Model| -> Result<EvalPoint> {
-        let asker = AskModel::new(model, String::new());
+        let asker = AskModel::new(Rc::new(model), String::new(), ctx.cfg.seed);
         let mut subject = Measured { asker, reference: &reference, generate: &generate, seed: ctx.cfg.seed };
         evaluate::measure(at, &items, &mut subject, section.responses)
     };
@@ -180,12 +181,6 @@ fn changes(evaluation: &Evaluation) -> String {
         })
         .collect();
     lines.join(", ")
-}
-
-/// The model as the one who answers scorers' questions. Loads it.
-pub fn answerer(ctx: &Context) -> Result<Box<dyn Answerer>> {
-    let model = Model::load(&ctx.initial()?, &ctx.cfg.model)?;
-    Ok(Box::new(AskModel::new(model, ctx.keys.model.clone())))
 }
 
 /// A model under evaluation.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
+use super::answerers;
 use super::folder::{Begin, Records};
 use super::prepare::{Options, Prepared, shown};
 use super::room::Room;
@@ -51,16 +52,25 @@ fn write_plan(out: &mut String, prepared: &Prepared, records: &Records, options:
         let limits = &cfg.limits;
         writeln!(
             out,
-            "  limits of a call: {} fuel, {} memory, {} stack, {} output, {} s, {} rounds of {} questions",
+            "  limits of a call: {} fuel, {} memory, {} stack, {} output, {} s, {} rounds of {} questions, {} tokens of texts",
             limits.fuel,
             size(limits.memory_mib << 20),
             size(limits.stack_kib << 10),
             size(limits.output_mib << 20),
             limits.seconds,
             limits.rounds,
-            limits.questions
+            limits.questions,
+            limits.complete_tokens
         )?;
         write_usage(out, prepared)?;
+    }
+
+    let answerers = answerers::lines(cfg);
+    if !prepared.plugins.scorers.is_empty() && !answerers.is_empty() {
+        writeln!(out, "\nquestions are answered by")?;
+        for line in answerers {
+            writeln!(out, "  {line}")?;
+        }
     }
 
     if !prepared.digests.asked().is_empty() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::answerers;
 use super::digests::Digests;
 use super::keys::{self, Keys};
 use super::plugins::Plugins;
@@ -49,6 +50,9 @@ impl Prepared {
     pub fn new(options: &Options) -> Result<Self> {
         let (cfg, path) = resolved(options)?;
         let plugins = Plugins::open(&cfg, options.plugins.as_deref(), options.until)?;
+        if options.until >= Room::Score {
+            answerers::check(&cfg)?;
+        }
         let mut digests = Digests::read(&path);
         let keys = keys::keys(&cfg, &plugins.digests(), &mut digests)?;
         let rooms = Room::ALL

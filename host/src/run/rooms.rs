@@ -1,6 +1,7 @@
 //! The rooms that need no model, one function each: reads the earlier rooms' records, calls the room, says in a few words what
 //! it did.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::plugins::{SandboxedPolicy, say_log};
 use super::prepare::shown;
-use super::{Context, Room, model_rooms};
+use super::{Context, Room, answerers, model_rooms};
 use crate::data::{self, jsonl};
 use crate::progress::say;
 use crate::records::{Drop, Pair, Sample};
@@ -54,7 +55,7 @@ pub fn generate(ctx: &mut Context) -> Result<String> {
     Ok(format!("{responses} responses to {} prompts read from {}", samples.len(), shown(from)))
 }
 
-/// Gives every response its uncertainties. The model is loaded only when a scorer asks something that nobody has answered.
+/// Gives every response its uncertainties. A model is loaded only when a scorer asks something that nobody has answered.
 pub fn score(ctx: &mut Context) -> Result<String> {
     let samples: Vec<Sample> = jsonl::read(&ctx.folder.file("responses.jsonl"))?;
     let sandboxed = ctx.plugins.sandboxed();
@@ -69,12 +70,13 @@ pub fn score(ctx: &mut Context) -> Result<String> {
             key: key.clone(),
         })
         .collect();
+    let policy = OnceCell::new();
     let summary = score::room(
         &samples,
         &uses,
         &ctx.cfg.score,
-        &ctx.keys.model,
-        &mut || model_rooms::answerer(ctx),
+        &ctx.keys.answerers,
+        &|kind| answerers::load(ctx, kind, &policy),
         &score::Files::in_run(ctx.folder.path()),
     )?;
     for scorer in &ctx.plugins.scorers {

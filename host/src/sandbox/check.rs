@@ -87,6 +87,12 @@ pub(super) fn questions(
         if let Some(wrong) = ill_formed(question) {
             return bad(format!("asked `{}` as question {i} {wrong}", kind_name(kind)));
         }
+        if let Question::Complete { n, max_tokens, .. } = question {
+            let asked = u64::from(*n) * u64::from(*max_tokens);
+            if asked > limits.complete_tokens {
+                return Err(Cause::TooManyTokens { asked, limit: limits.complete_tokens });
+            }
+        }
     }
     Ok(())
 }

@@ -122,6 +122,14 @@ pub enum Cause {
         /// Questions it may ask in a round.
         limit: usize,
     },
+    /// It wants too much text at once.
+    #[error("asked for texts of {asked} tokens in one `complete` question; at most {limit} are allowed")]
+    TooManyTokens {
+        /// Texts times tokens of each.
+        asked: u64,
+        /// Tokens that it may ask for.
+        limit: u64,
+    },
     /// The host failed, not the plugin.
     #[error("could not be called: {0}")]
     Host(String),
@@ -165,6 +173,7 @@ impl PluginFault {
             Cause::NotGranted(kind) => format!("if it may, add \"{kind}\" to the scorer's `grant`"),
             Cause::TooManyRounds { .. } => "does the plugin ever answer? If so, raise `limits.rounds`".to_owned(),
             Cause::TooManyQuestions { .. } => "raise `limits.questions`, or have the plugin ask in several rounds".to_owned(),
+            Cause::TooManyTokens { .. } => "raise `limits.complete_tokens`, or have the plugin ask for less".to_owned(),
             Cause::Host(_) => "try again; if it stays, this is a defect of udasa".to_owned(),
         }
     }

@@ -3,6 +3,7 @@
 //! One file per answerer, `answers/<identity>.jsonl`, of lines `{"key", "answer"}`. The key is the SHA-256 of the
 //! question's JSON. Answers are appended in chunks: a killed run keeps what was answered.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,7 @@ pub struct AnswerCache<'m, 'a> {
     file: jsonl::Appender<Line>,
     identity: String,
     answerer: Option<Box<dyn Answerer + 'a>>,
-    make: &'m mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
+    make: Box<dyn FnMut() -> Result<Box<dyn Answerer + 'a>> + 'm>,
 }
 
 impl<'m, 'a> AnswerCache<'m, 'a> {
@@ -46,7 +47,7 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
     pub fn open(
         folder: &Path,
         identity: &str,
-        make: &'m mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
+        make: impl FnMut() -> Result<Box<dyn Answerer + 'a>> + 'm,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let path = file_in(folder, identity);
@@ -56,16 +57,17 @@ impl<'m, 'a> AnswerCache<'m, 'a> {
             file,
             identity: identity.to_owned(),
             answerer: None,
-            make,
+            make: Box::new(make),
         })
     }
 
     /// One answer per question, and how many of them the model had to give.
-    pub fn answer(&mut self, questions: &[Question]) -> Result<(Vec<Answer>, usize)> {
+    pub fn answer<Q: Borrow<Question>>(&mut self, questions: &[Q]) -> Result<(Vec<Answer>, usize)> {
         let mut keys = Vec::with_capacity(questions.len());
         let mut new: Vec<(String, Question)> = Vec::new();
         let mut waiting: HashSet<String> = HashSet::new();
         for question in questions {
+            let question = question.borrow();
             let key = key_of(question)?;
             // A file can be changed by anyone; an answer that does not fit its question is none.
             let known = self.known.get(&key).is_some_and(|answer| answer_fits(question, answer).is_ok());
@@ -219,7 +221,7 @@ mod tests {
     fn no_question_makes_no_model() -> Result<()> {
         let folder = TestFolder::new()?;
         let mut none = || -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
-        let (answers, asked) = AnswerCache::open(folder.path(), "m", &mut none)?.answer(&[])?;
+        let (answers, asked) = AnswerCache::open(folder.path(), "m", &mut none)?.answer::<Question>(&[])?;
         assert_eq!((answers.len(), asked), (0, 0));
         Ok(())
     }

@@ -1,12 +1,15 @@
-//! Answers questions with a language model: `choose` and `likelihood`, by the log-probability of continuations.
+//! Answers questions with a language model: `choose`, `likelihood` and `entail` by the log-probability of continuations, `embed` by its
+//! hidden states, `complete` by sampling.
 //!
-//! All questions of a batch are packed into token trees, so a sample's prompt, its responses and a judge's wording are each computed once
+//! All continuations of a batch are packed into token trees, so a sample's prompt, its responses and a judge's wording are each computed once
 //! whatever the number of questions about them.
 
-use anyhow::{Context, Result};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
-use super::Answerer;
+use super::{Answerer, complete, entail};
 use crate::error::UserError;
 use crate::model::tree::Sequence;
 use crate::model::{Model, Text};
@@ -14,14 +17,15 @@ use crate::records::{Answer, Question};
 
 /// The model as one that answers.
 pub struct AskModel {
-    model: Model,
+    model: Rc<Model>,
     identity: String,
+    seed: u64,
 }
 
 impl AskModel {
-    /// `identity` is a digest of the model's folder: answers are cached under it.
-    pub fn new(model: Model, identity: String) -> Self {
-        Self { model, identity }
+    /// `identity` is a digest of everything that answers depend on: they are cached under it. `complete` draws from `seed`.
+    pub fn new(model: Rc<Model>, identity: String, seed: u64) -> Self {
+        Self { model, identity, seed }
     }
 
     /// The model.
@@ -36,31 +40,57 @@ impl Answerer for AskModel {
     }
 
     fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
-        let text = &self.model.text;
-        let groups: Vec<Vec<Sequence>> = questions.par_iter().map(|q| sequences(text, q)).collect::<Result<_>>()?;
-        let sequences: Vec<Sequence> = groups.iter().flatten().cloned().collect();
-        for sequence in &sequences {
-            self.model.check_ids(&sequence.ids).context("a question to the model")?;
-        }
-        let sums = self.model.log_probabilities(&sequences, true, |_| {})?;
-        let mut rest = &sums[..];
-        let answers = questions
-            .iter()
-            .zip(&groups)
-            .map(|(question, group)| {
-                let (own, after) = rest.split_at(group.len());
-                rest = after;
-                match question {
-                    Question::Likelihood { .. } => Answer::Likelihood {
-                        logprob: own[0] as f32,
-                        tokens: (group[0].ids.len() - group[0].from) as u32,
-                    },
-                    _ => Answer::Choose(softmax(own)),
+        let model = &*self.model;
+        let mut texts = Vec::new();
+        let mut wanted = Vec::new();
+        // What is asked of continuations: the question itself, or the two that stand for one of entailment.
+        let mut continued = Vec::new();
+        for question in questions {
+            match question {
+                Question::Embed { text } => texts.push(text.as_str()),
+                Question::Complete { .. } => wanted.push(question),
+                Question::Entail { premise, hypothesis } => {
+                    continued.extend(entail::as_choices(premise, hypothesis, model.text.has_template()));
                 }
-            })
-            .collect();
+                Question::Choose { .. } | Question::Likelihood { .. } => continued.push(question.clone()),
+            }
+        }
+        let mut embedded = model.embed(&texts).context("an `embed` question to the model")?.into_iter();
+        let mut completed = complete::answer(model, &wanted, self.seed)?.into_iter();
+        let mut continued = continuations(model, &continued)?.into_iter();
+        let mut next = |question: &Question| match question {
+            Question::Embed { .. } => embedded.next().map(Answer::Embed),
+            Question::Complete { .. } => completed.next(),
+            Question::Entail { .. } => Some(entail::from_choices(&continued.next()?, &continued.next()?)),
+            Question::Choose { .. } | Question::Likelihood { .. } => continued.next(),
+        };
+        let answers: Vec<Answer> = questions.iter().filter_map(&mut next).collect();
+        ensure!(answers.len() == questions.len(), "{} questions got {} answers", questions.len(), answers.len());
         Ok(answers)
     }
+}
+
+/// Answers to `choose` and `likelihood`.
+fn continuations(model: &Model, questions: &[Question]) -> Result<Vec<Answer>> {
+    let text = &model.text;
+    let groups: Vec<Vec<Sequence>> = questions.par_iter().map(|q| sequences(text, q)).collect::<Result<_>>()?;
+    let sequences: Vec<Sequence> = groups.iter().flatten().cloned().collect();
+    for sequence in &sequences {
+        model.check_ids(&sequence.ids).context("a question to the model")?;
+    }
+    let sums = model.log_probabilities(&sequences, true, |_| {})?;
+    let mut rest = &sums[..];
+    let answers = questions.iter().zip(&groups).map(|(question, group)| {
+        let (own, after) = rest.split_at(group.len());
+        rest = after;
+        match question {
+            Question::Likelihood { .. } => {
+                Answer::Likelihood { logprob: own[0] as f32, tokens: (group[0].ids.len() - group[0].from) as u32 }
+            }
+            _ => Answer::Choose(softmax(own)),
+        }
+    });
+    Ok(answers.collect())
 }
 
 /// The sequences whose log-probabilities answer a question.
@@ -74,12 +104,7 @@ fn sequences(text: &Text, question: &Question) -> Result<Vec<Sequence>> {
             let (ids, from) = text.continuation(prompt, continuation)?;
             vec![Sequence { ids, from }]
         }
-        other => {
-            let kind = format!("{:?}", other.kind()).to_lowercase();
-            return Err(UserError::new(format!("no model is at hand that answers `{kind}` questions"))
-                .hint("the policy model answers `choose` and `likelihood`")
-                .into());
-        }
+        other => anyhow::bail!("{:?} is not answered by continuations", other.kind()),
     };
     if found.iter().any(|sequence| sequence.from == 0) {
         return Err(UserError::new("a question has no token before what it asks about")

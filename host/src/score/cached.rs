@@ -7,27 +7,38 @@ use anyhow::Result;
 use rayon::prelude::*;
 
 use super::answers::{Line, file_in, key_of};
+use super::panel::Answerers;
 use super::rounds::MAX_ROUNDS;
 use super::scorer::{ScoreSample, Step};
 use crate::data::jsonl;
 use crate::error::UserError;
 use crate::records::{Answer, Question, Sample, Score};
 
-/// The answers that one answerer has given.
+/// The answers that those who answer have given.
 #[derive(Default)]
-pub struct KnownAnswers(HashMap<String, Answer>);
+pub struct KnownAnswers {
+    answerers: Answerers,
+    given: HashMap<String, HashMap<String, Answer>>,
+}
 
 impl KnownAnswers {
-    /// Reads what `identity` answered; nothing where it was never asked.
-    pub fn read(folder: &Path, identity: &str) -> Result<Self> {
-        let lines = jsonl::read_whole_lines::<Line>(&file_in(folder, identity))?;
-        Ok(Self(lines.unwrap_or_default().into_iter().map(|line| (line.key, line.answer)).collect()))
+    /// Reads what they answered; nothing of one who was never asked.
+    pub fn read(folder: &Path, answerers: &Answerers) -> Result<Self> {
+        let mut given = HashMap::new();
+        for identity in answerers.identities() {
+            let lines = jsonl::read_whole_lines::<Line>(&file_in(folder, identity))?.unwrap_or_default();
+            given.insert(identity.to_owned(), lines.into_iter().map(|line| (line.key, line.answer)).collect());
+        }
+        Ok(Self { answerers: answerers.clone(), given })
+    }
+
+    fn one(&self, question: &Question) -> Option<&Answer> {
+        self.given.get(self.answerers.of(question.kind()))?.get(&key_of(question).ok()?)
     }
 
     /// The answers, or how many of the questions have none.
     fn to(&self, questions: &[Question]) -> Result<Vec<Answer>, usize> {
-        let known: Vec<Option<&Answer>> =
-            questions.iter().map(|question| self.0.get(&key_of(question).ok()?)).collect();
+        let known: Vec<Option<&Answer>> = questions.iter().map(|question| self.one(question)).collect();
         match known.iter().filter(|answer| answer.is_none()).count() {
             0 => Ok(known.into_iter().flatten().cloned().collect()),
             missing => Err(missing),
@@ -92,13 +103,13 @@ mod tests {
         let before = files()?;
 
         let samples = [old[0].clone(), sample("b", &["x", "new"]), sample("c", &["fault"])];
-        let found = rescore(&samples, &LENGTHS, &KnownAnswers::read(folder.path(), "echo")?);
+        let found = rescore(&samples, &LENGTHS, &KnownAnswers::read(folder.path(), &Answerers::one("echo"))?);
         let Rescored::Scores(scores) = &found[0] else { panic!("{found:?}") };
         assert_eq!(scores.iter().map(|score| score.uncertainty).collect::<Vec<_>>(), [0.01, 0.02]);
         // Another prompt: neither of its two questions was asked before.
         assert_eq!(found[1], Rescored::Unanswered(2));
         assert_eq!(found[2], Rescored::Fault("`lengths` failed on `c` (cure)".into()));
-        let nobody = rescore(&samples[..1], &LENGTHS, &KnownAnswers::read(folder.path(), "other")?);
+        let nobody = rescore(&samples[..1], &LENGTHS, &KnownAnswers::read(folder.path(), &Answerers::one("other"))?);
         assert_eq!(nobody, [Rescored::Unanswered(2)]);
         assert_eq!(files()?, before);
         Ok(())

@@ -6,7 +6,11 @@
 //! yet. The numbers are in `scaler` and `combine`, which do no I/O.
 
 mod answers;
+mod panel;
 mod ask_model;
+mod ask_encoder;
+mod entail;
+mod complete;
 mod cached;
 mod combine;
 mod correlation;
@@ -27,10 +31,12 @@ use crate::data::jsonl;
 use crate::records::{Dimension, Sample};
 
 pub use answers::{AnswerCache, Answerer, file_in as answers_file};
+pub use ask_encoder::{AskEmbedder, AskNli};
 pub use ask_model::AskModel;
 pub use cached::{KnownAnswers, Rescored, rescore};
 pub use combine::{Combined, combine};
 pub use correlation::{LengthCorrelation, LengthUnit, length_correlation, lengths, spearman};
+pub use panel::{Answerers, Panel};
 pub use scaler::{Scaler, ScorerScale};
 pub use scorer::{ScoreSample, ScorerUse, Step};
 
@@ -103,14 +109,14 @@ pub struct ScorerSummary {
 
 /// Scores, scales, combines, and writes it all.
 ///
-/// `identity` names whoever answers (model, weights, template): answers are kept under it. `make_answerer` is called at
-/// most once, and never where no question lacks an answer.
+/// `answerers` names who answers what: answers are kept under their identities. `make_answerer` is called at most once for each
+/// of them, and never where no question lacks an answer.
 pub fn room<'a>(
     samples: &[Sample],
     scorers: &[ScorerUse<'_>],
     config: &config::Score,
-    identity: &str,
-    make_answerer: &mut dyn FnMut() -> Result<Box<dyn Answerer + 'a>>,
+    answerers: &Answerers,
+    make_answerer: panel::Make<'_, 'a>,
     files: &Files,
 ) -> Result<Summary> {
     let saved = match &config.scaler {
@@ -118,8 +124,8 @@ pub fn room<'a>(
         Some(path) => Some(Scaler::load(path, scorers)?),
         None => None,
     };
-    let mut cache = AnswerCache::open(&files.answers, identity, make_answerer)?;
-    let (scores, counts) = rounds::score_all(samples, scorers, &mut cache, &files.scores, &files.usage)?;
+    let mut panel = Panel::open(&files.answers, answerers, make_answerer)?;
+    let (scores, counts) = rounds::score_all(samples, scorers, &mut panel, &files.scores, &files.usage)?;
     let combined = combine(samples, scorers, &scores, config, saved)?;
     jsonl::write(&files.uncertainty, &combined.uncertainties)?;
     jsonl::write_json(&files.scaler, &combined.scaler)?;

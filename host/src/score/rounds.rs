@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 
 use super::ScorerSummary;
-use super::answers::AnswerCache;
+use super::panel::Panel;
 use super::scorer::{ScorerUse, Step};
 use crate::config::OnFault;
 use crate::data::jsonl;
@@ -33,7 +33,7 @@ struct Asking {
 pub(super) fn score_all(
     samples: &[Sample],
     scorers: &[ScorerUse<'_>],
-    cache: &mut AnswerCache<'_, '_>,
+    panel: &mut Panel<'_, '_>,
     path: &Path,
     usage: &Path,
 ) -> Result<(Vec<SampleScores>, Vec<ScorerSummary>)> {
@@ -64,7 +64,7 @@ pub(super) fn score_all(
             questions: 0,
             asked_model: 0,
         };
-        let scores = one_scorer(samples, pending, used, cache, &mut file, &mut summary, &mut ledger)?;
+        let scores = one_scorer(samples, pending, used, panel, &mut file, &mut summary, &mut ledger)?;
         kept.extend(scores.into_iter().map(|line| ((line.scorer.clone(), line.id.clone()), line)));
         for sample in samples {
             match kept.get(&(name.to_owned(), sample.id.clone())) {
@@ -126,7 +126,7 @@ fn one_scorer(
     samples: &[Sample],
     pending: Vec<usize>,
     used: &ScorerUse<'_>,
-    cache: &mut AnswerCache<'_, '_>,
+    panel: &mut Panel<'_, '_>,
     file: &mut jsonl::Appender<SampleScores>,
     summary: &mut ScorerSummary,
     ledger: &mut Ledger,
@@ -189,7 +189,7 @@ fn one_scorer(
         }
         progress.finish(&format!("{name} asks {} questions", questions.len()));
         let (answers, asked_model) =
-            cache.answer(&questions).with_context(|| format!("answering the questions of scorer `{name}`"))?;
+            panel.answer(&questions).with_context(|| format!("answering the questions of scorer `{name}`"))?;
         summary.questions += questions.len();
         summary.asked_model += asked_model;
         account(used, summary, faults, ledger)?;
@@ -221,8 +221,8 @@ fn account(used: &ScorerUse<'_>, summary: &ScorerSummary, faults: u64, ledger: &
 mod tests {
     use super::*;
     use crate::data::test_folder::TestFolder;
-    use crate::score::Answerer;
     use crate::score::test_scorers::{Echo, Fixed, LENGTHS, sample, used};
+    use crate::score::{Answerer, Answerers};
 
     /// Runs the rounds; gives the file's bytes too.
     fn score(
@@ -230,10 +230,11 @@ mod tests {
         samples: &[Sample],
         scorers: &[ScorerUse<'_>],
     ) -> (Result<Vec<ScorerSummary>>, String) {
-        let mut make = || -> Result<Box<dyn Answerer>> { Ok(Box::new(Echo)) };
+        let make = |_| -> Result<Box<dyn Answerer>> { Ok(Box::new(Echo)) };
         let path = folder.path().join("scores.jsonl");
-        let result = AnswerCache::open(&folder.path().join("answers"), "echo", &mut make)
-            .and_then(|mut cache| score_all(samples, scorers, &mut cache, &path, &folder.path().join("usage.json")))
+        let answerers = Answerers::one("echo");
+        let result = Panel::open(&folder.path().join("answers"), &answerers, &make)
+            .and_then(|mut panel| score_all(samples, scorers, &mut panel, &path, &folder.path().join("usage.json")))
             .map(|(_, summaries)| summaries);
         (result, std::fs::read_to_string(path).unwrap_or_default())
     }

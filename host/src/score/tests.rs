@@ -10,9 +10,9 @@ use crate::error::UserError;
 use crate::records::SampleUncertainty;
 
 fn run(folder: &TestFolder, samples: &[Sample], scorers: &[ScorerUse<'_>], config: &config::Score) -> Result<Summary> {
-    let mut make = || -> Result<Box<dyn Answerer>> { Ok(Box::new(Echo)) };
+    let make = |_| -> Result<Box<dyn Answerer>> { Ok(Box::new(Echo)) };
     let files = Files::in_run(folder.path());
-    room(samples, scorers, config, "echo", &mut make, &files)
+    room(samples, scorers, config, &Answerers::one("echo"), &make, &files)
 }
 
 fn uncertainties(folder: &TestFolder) -> Result<Vec<SampleUncertainty>> {
@@ -42,12 +42,12 @@ fn scores_become_one_u_per_response_and_a_summary() -> Result<()> {
 #[test]
 fn scorers_that_ask_nothing_need_no_model() -> Result<()> {
     let folder = TestFolder::new()?;
-    let mut none = || -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
+    let none = |_| -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
     let files = Files::in_run(folder.path());
     let fixed = Fixed::new("fixed", 0.4);
     let samples = [sample("a", &["x", "y"])];
     let config = config::Score::default();
-    let summary = room(&samples, &[used(&fixed)], &config, "m", &mut none, &files)?;
+    let summary = room(&samples, &[used(&fixed)], &config, &Answerers::one("m"), &none, &files)?;
     assert_eq!(summary.scored, 1);
     assert_eq!(summary.length_correlation.u, None);
     Ok(())
@@ -65,12 +65,12 @@ fn a_rerun_gives_the_same_bytes_without_a_model() -> Result<()> {
         Ok(files.into_iter().map(std::fs::read).collect::<Result<_, _>>()?)
     };
     let first = bytes()?;
-    let mut none = || -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
+    let none = |_| -> Result<Box<dyn Answerer>> { bail!("no model is needed") };
     for forget_scores in [false, true] {
         if forget_scores {
             std::fs::remove_file(&files.scores)?;
         }
-        room(&samples, &[used(&LENGTHS)], &config, "echo", &mut none, &files)?;
+        room(&samples, &[used(&LENGTHS)], &config, &Answerers::one("echo"), &none, &files)?;
         assert_eq!(bytes()?, first);
     }
     Ok(())

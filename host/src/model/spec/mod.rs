@@ -5,7 +5,7 @@
 //! `rope_scaling`). Goes out: [`Spec`], or an error that names the field. A field that may change the mathematics and is not
 //! understood is an error, never ignored.
 
-mod fields;
+pub(in crate::model) mod fields;
 mod family;
 mod families;
 mod rope;
@@ -20,6 +20,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use tch::Tensor;
 
 pub use blocks::BlockSpec;
 pub use family::{Biases, Family, HeadNorm, NormKind};
@@ -100,12 +101,7 @@ impl Spec {
     /// Reads `<dir>/config.json`.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            UserError::new(format!("cannot read {}: {e}", path.display()))
-                .hint("a model folder holds config.json, model.safetensors and tokenizer.json, as transformers' save_pretrained writes them")
-        })?;
-        let config: Value = serde_json::from_str(&text)
-            .map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())).hint(SAVED))?;
+        let config = crate::model::read_json(&path)?;
         Self::from_config(&config).with_context(|| format!("reading {}", path.display()))
     }
 
@@ -216,7 +212,17 @@ impl Spec {
 }
 
 impl Activation {
-    fn read(fields: &Fields, key: &str, default: &'static str) -> Result<Self> {
+    /// Of `x`.
+    pub fn of(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Silu => x.silu(),
+            Self::Gelu => x.gelu("none"),
+            Self::GeluTanh => x.gelu("tanh"),
+        }
+    }
+
+    /// Reads the field `key`.
+    pub(in crate::model) fn read(fields: &Fields, key: &str, default: &'static str) -> Result<Self> {
         // Gemma's folders carry both names; the older one is not read.
         let _ = fields.get("hidden_act");
         match fields.text_or(key, default)? {

@@ -120,6 +120,7 @@ fn is_limit(cause: &Cause) -> bool {
             | Cause::OutputTooLarge { .. }
             | Cause::TooManyRounds { .. }
             | Cause::TooManyQuestions { .. }
+            | Cause::TooManyTokens { .. }
     )
 }
 

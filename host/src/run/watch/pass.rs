@@ -17,14 +17,14 @@ use crate::run::plugins::Plugins;
 use crate::run::prepare::{Options, resolved, shown};
 use crate::run::room::Room;
 use crate::sandbox::LogLine;
-use crate::score::{self, KnownAnswers, Rescored, Scaler, ScorerUse};
+use crate::score::{self, Answerers, KnownAnswers, Rescored, Scaler, ScorerUse};
 
 /// What is read again only when it changed, and digests of input files.
 #[derive(Default)]
 pub struct Kept {
     digests: Digests,
     samples: (String, Stamps, Vec<Sample>),
-    answers: (String, Stamps, KnownAnswers),
+    answers: (Answerers, Stamps, KnownAnswers),
 }
 
 /// A pass that came to its end.
@@ -123,10 +123,13 @@ impl Kept {
 
     fn read_answers(&mut self, run: &Path, keys: &Keys, read: &mut Stamps) -> Result<()> {
         let folder = run.join("answers");
-        let now = files::stamps([&score::answers_file(&folder, &keys.model)]);
+        let answerers = &keys.answerers;
+        let paths: Vec<PathBuf> =
+            answerers.identities().into_iter().map(|identity| score::answers_file(&folder, identity)).collect();
+        let now = files::stamps(&paths);
         read.extend(now.clone());
-        if self.answers.0 != keys.model || self.answers.1 != now {
-            self.answers = (keys.model.clone(), now, KnownAnswers::read(&folder, &keys.model)?);
+        if self.answers.0 != *answerers || self.answers.1 != now {
+            self.answers = (answerers.clone(), now, KnownAnswers::read(&folder, answerers)?);
         }
         Ok(())
     }

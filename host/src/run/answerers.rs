@@ -1,0 +1,75 @@
+//! Who answers scorers' questions: the policy model, or the models that `[models]` gives. Checked before any room begins, loaded only when a
+//! question has no answer yet.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+
+use super::Context;
+use super::prepare::shown;
+use crate::config::Config;
+use crate::model::Model;
+use crate::model::encoder::{Embedder, Nli, check_embedder, check_nli};
+use crate::records::QuestionKind;
+use crate::sandbox::kind_name;
+use crate::score::{Answerer, AskEmbedder, AskModel, AskNli};
+
+/// The folder that is given for a kind of question.
+pub fn given(cfg: &Config, kind: QuestionKind) -> Option<&PathBuf> {
+    match kind {
+        QuestionKind::Embed => cfg.models.embed.as_ref(),
+        QuestionKind::Entail => cfg.models.entail.as_ref(),
+        QuestionKind::Choose | QuestionKind::Likelihood | QuestionKind::Complete => None,
+    }
+}
+
+/// Whether any scorer may ask this kind.
+pub fn is_granted(cfg: &Config, kind: QuestionKind) -> bool {
+    cfg.scorer.iter().any(|scorer| scorer.grant.contains(&kind))
+}
+
+/// Refuses models that cannot answer what they are given for. Reads no weights.
+pub fn check(cfg: &Config) -> Result<()> {
+    if let Some(dir) = &cfg.models.embed {
+        check_embedder(dir).with_context(|| format!("models.embed = {dir:?}"))?;
+    }
+    if let Some(dir) = &cfg.models.entail {
+        check_nli(dir).with_context(|| format!("models.entail = {dir:?}"))?;
+    }
+    Ok(())
+}
+
+/// One line for each kind that a scorer may ask, and for each model that nobody may ask, for `plan`.
+pub fn lines(cfg: &Config) -> Vec<String> {
+    let line = |kind| {
+        let name = kind_name(kind);
+        match (given(cfg, kind), is_granted(cfg, kind)) {
+            (Some(dir), true) => Some(format!("{name:<12}{}", shown(dir))),
+            (Some(dir), false) => Some(format!("{name:<12}{}, but no scorer is granted it", shown(dir))),
+            (None, true) => Some(format!("{name:<12}the policy model")),
+            (None, false) => None,
+        }
+    };
+    QuestionKind::ALL.into_iter().filter_map(line).collect()
+}
+
+/// Loads the one who answers a kind. The policy model is loaded once: `policy` keeps it.
+pub fn load(ctx: &Context, kind: QuestionKind, policy: &OnceCell<Rc<Model>>) -> Result<Box<dyn Answerer>> {
+    let (identity, section) = (ctx.keys.answerers.of(kind).to_owned(), &ctx.cfg.model);
+    match (kind, given(&ctx.cfg, kind)) {
+        (QuestionKind::Embed, Some(dir)) => Ok(Box::new(AskEmbedder::new(Embedder::load(dir, section)?, identity))),
+        (QuestionKind::Entail, Some(dir)) => Ok(Box::new(AskNli::new(Nli::load(dir, section)?, identity))),
+        _ => {
+            let model = match policy.get() {
+                Some(model) => model.clone(),
+                None => {
+                    let model = Rc::new(Model::load(&ctx.initial()?, section)?);
+                    policy.get_or_init(|| model).clone()
+                }
+            };
+            Ok(Box::new(AskModel::new(model, identity, ctx.cfg.seed)))
+        }
+    }
+}

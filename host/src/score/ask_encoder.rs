@@ -1,0 +1,69 @@
+//! Encoders as those who answer: an embedder answers `embed`, a cross-encoder for natural language inference `entail`.
+
+use anyhow::{Result, bail};
+
+use super::Answerer;
+use crate::model::encoder::{Embedder, Nli};
+use crate::records::{Answer, Question};
+
+/// An embedder as one that answers.
+pub struct AskEmbedder {
+    embedder: Embedder,
+    identity: String,
+}
+
+impl AskEmbedder {
+    /// `identity` is a digest of its folder: answers are cached under it.
+    pub fn new(embedder: Embedder, identity: String) -> Self {
+        Self { embedder, identity }
+    }
+}
+
+impl Answerer for AskEmbedder {
+    fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
+    fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
+        let texts: Vec<&str> = questions
+            .iter()
+            .map(|question| match question {
+                Question::Embed { text } => Ok(text.as_str()),
+                other => bail!("an embedder was asked {:?}", other.kind()),
+            })
+            .collect::<Result<_>>()?;
+        Ok(self.embedder.embed(&texts)?.into_iter().map(Answer::Embed).collect())
+    }
+}
+
+/// A cross-encoder as one that answers.
+pub struct AskNli {
+    nli: Nli,
+    identity: String,
+}
+
+impl AskNli {
+    /// `identity` is a digest of its folder: answers are cached under it.
+    pub fn new(nli: Nli, identity: String) -> Self {
+        Self { nli, identity }
+    }
+}
+
+impl Answerer for AskNli {
+    fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
+    fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
+        let pairs: Vec<(&str, &str)> = questions
+            .iter()
+            .map(|question| match question {
+                Question::Entail { premise, hypothesis } => Ok((premise.as_str(), hypothesis.as_str())),
+                other => bail!("a cross-encoder was asked {:?}", other.kind()),
+            })
+            .collect::<Result<_>>()?;
+        let answer =
+            |[entailment, neutral, contradiction]: [f32; 3]| Answer::Entail { entailment, neutral, contradiction };
+        Ok(self.nli.entail(&pairs)?.into_iter().map(answer).collect())
+    }
+}
