@@ -23,7 +23,7 @@ mod look;
 #[cfg(test)]
 pub mod golden_tests;
 #[cfg(test)]
-mod family_tests;
+pub mod family_tests;
 #[cfg(test)]
 mod text_tests;
 

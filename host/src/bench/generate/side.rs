@@ -27,7 +27,7 @@ pub fn measure(task: &str) -> Result<String> {
         })
         .collect();
     let time = |max_tokens: usize| -> Result<f64> {
-        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens };
+        let sampling = Sampling { max_tokens, ..Sampling::default() };
         let mut least = f64::INFINITY;
         for _ in 0..REPEATS {
             let started = Instant::now();
