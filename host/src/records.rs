@@ -45,6 +45,8 @@ pub enum Finish {
     /// An end-of-sequence token, which is the last of `token_ids`.
     #[default]
     Eos,
+    /// A stop string, which its text ends with or holds in its last token.
+    Stop,
     /// The token limit: the response is truncated.
     Length,
 }

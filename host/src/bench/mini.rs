@@ -51,20 +51,20 @@ fn rows_in(dir: &std::path::Path) -> Result<Vec<Row>> {
     let flops = 6.0 * trained.parameters as f64 * trained.rate;
     Ok(vec![
         Row {
-            name: "pre-training",
+            name: "pre-training".into(),
             value: trained.rate,
             unit: "tokens/s",
             note: format!("{STEPS} steps of 16 documents; 6 N FLOP a token make {:.1} GFLOP/s", flops / 1e9),
         },
         Row {
-            name: "sampling",
+            name: "sampling".into(),
             value: sampling,
             unit: "s",
             note: format!("{} responses, {tokens} tokens", samples.len() * config.responses),
         },
-        Row { name: "judging", value: judging, unit: "s", note: format!("{asked} questions on unique answers") },
+        Row { name: "judging".into(), value: judging, unit: "s", note: format!("{asked} questions on unique answers") },
         Row {
-            name: "preference training",
+            name: "preference training".into(),
             value: training,
             unit: "s",
             note: format!("{pairs} pairs × 3 epochs, references included"),

@@ -1,10 +1,12 @@
 //! Benchmarks: `udasa bench NAME`, behind `cargo xtask bench`. Each prints a table, or one JSON object a row; those of a model
 //! with the machine's measured matrix-product rate beside it. They are commands, never timed tests.
 
+mod generate;
 mod mini;
 mod plugins;
 mod questions;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -15,8 +17,9 @@ use crate::error::UserError;
 use crate::model::matmul_rate;
 
 /// What there is, and what it measures.
-const BENCHMARKS: [(&str, &str); 4] = [
+const BENCHMARKS: [(&str, &str); 5] = [
     ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
+    ("generate", "the sampler beside transformers, on one thread: speed, memory, share of the matrix-product rate"),
     ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
     (
         "plugins",
@@ -30,15 +33,19 @@ const BENCHMARKS: [(&str, &str); 4] = [
 pub struct Options {
     /// One JSON object a row instead of a table.
     pub json: bool,
-    /// A Python with lm-polygraph, to be timed now beside its recorded time.
+    /// A Python with the peer (lm-polygraph, transformers), to be timed in the same run.
     pub peers: Option<PathBuf>,
-    /// Where the models lie that it measures.
+    /// `generate`, `questions`: where the model folders lie that they measure.
     pub models: Option<PathBuf>,
+    /// `generate`: measure only what has this in its name.
+    pub only: Option<String>,
+    /// `generate`: the task of one side, which runs in a process of its own.
+    pub task: Option<String>,
 }
 
 /// One measured number.
 struct Row {
-    name: &'static str,
+    name: Cow<'static, str>,
     value: f64,
     unit: &'static str,
     note: String,
@@ -46,12 +53,16 @@ struct Row {
 
 /// Runs a benchmark and returns what to print.
 pub fn run(name: &str, options: &Options) -> Result<String> {
-    if options.peers.is_some() && name != "plugins" {
+    if options.peers.is_some() && !["plugins", "generate"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
+    }
+    if let Some(task) = options.task.as_deref().filter(|_| name == "generate") {
+        return generate::measure(task);
     }
     let rows = match name {
         "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<10} {what}\n")).concat()),
         "matmul" => Vec::new(),
+        "generate" => generate::rows(options)?,
         "mini" => mini::rows()?,
         "plugins" => plugins::rows(options.peers.as_deref())?,
         "questions" => questions::rows(options.models.as_deref())?,
@@ -80,11 +91,17 @@ fn shown(value: f64) -> String {
     if value.abs() < 100.0 { format!("{value:.2}") } else { format!("{value:.1}") }
 }
 
+/// A file beside the checkout, or where `UDASA_SHARED` says; none where it is not there.
+fn shared(path: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("UDASA_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
+    Some(root.join(path)).filter(|path| path.exists())
+}
+
 fn matmul() -> Vec<Row> {
     [("matmul f32", Dtype::F32), ("matmul bf16", Dtype::Bf16)]
         .into_iter()
         .map(|(name, dtype)| Row {
-            name,
+            name: name.into(),
             value: matmul_rate(dtype) / 1e9,
             unit: "GFLOP/s",
             note: "1024³, one thread".into(),

@@ -51,8 +51,8 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
         Command::Model(command) => print(&model::execute(command)?),
-        Command::Bench { name, json, peers, models } => {
-            print(&bench::run(&name, &bench::Options { json, peers, models })?)
+        Command::Bench { name, json, peers, models, only, task } => {
+            print(&bench::run(&name, &bench::Options { json, peers, models, only, task })?)
         }
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {

@@ -46,7 +46,11 @@ pub fn sample(
         temperature: generate.temperature,
         top_k: generate.top_k,
         top_p: generate.top_p,
+        min_p: generate.min_p,
+        repetition_penalty: generate.repetition_penalty,
         max_tokens: generate.max_tokens,
+        stop: generate.stop.clone(),
+        memory: generate.memory_mib << 20,
     };
     let requests = prompts
         .iter()

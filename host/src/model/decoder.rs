@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::attention::{Masks, Turns, attend};
 use super::block::Block;
-use super::linear::{New, Norm, Role, Source};
+use super::linear::{New, Norm, Role, Source, product};
 use super::lora::{Adapter, Low};
 use super::spec::Spec;
 use super::weights::{Census, Weights};
@@ -150,35 +150,28 @@ impl Decoder {
 
     /// Final hidden states `[B, T, C]`, normed and ready for [`Self::logits`].
     pub fn hidden(&self, input: &Input) -> Tensor {
-        self.run(input, input.ids.size()[1], |_, k, v| (k, v))
+        self.prefill(input, |_, _, _| {})
     }
 
-    /// As [`Self::hidden`], and every block's keys and values for decoding on.
-    pub fn prefill(&self, input: &Input) -> (Tensor, Vec<KeyValue>) {
-        let mut cache = Vec::with_capacity(self.blocks.len());
-        let hidden = self.run(input, input.ids.size()[1], |_, k, v| {
-            cache.push((k.shallow_clone(), v.shallow_clone()));
-            (k, v)
-        });
-        (hidden, cache)
-    }
-
-    /// One more position for every row: writes its keys and values at `slot` of the cache and returns the hidden states `[B, 1, C]`.
-    ///
-    /// `mask` is bool `[B, 1, 1, slot + 1]`, and `key_positions` `[B, slot + 1]` must be there if a window is shorter than that.
-    pub fn step(&self, input: &Input, cache: &[KeyValue], slot: i64) -> Tensor {
-        self.run(input, slot + 1, |block, k, v| {
-            let (keys, values) = &cache[block];
-            keys.narrow(2, slot, 1).copy_(&k);
-            values.narrow(2, slot, 1).copy_(&v);
-            (keys.narrow(2, 0, slot + 1), values.narrow(2, 0, slot + 1))
+    /// As [`Self::hidden`]; `keep` is given every block's keys and values `[B, G, T, D]`, for decoding on.
+    pub fn prefill(&self, input: &Input, mut keep: impl FnMut(usize, &Tensor, &Tensor)) -> Tensor {
+        let mut masks = Masks::new(input, input.ids.size()[1]);
+        self.run(input, |block, [q, k, v]| {
+            keep(block, k, v);
+            attend(q, k, v, &mut masks, &self.spec, block)
         })
+    }
+
+    /// One more position for every row, hidden states `[B, 1, C]`. `attend` is given every block's queries `[B, H, 1, D]`, keys and values
+    /// `[B, G, 1, D]`, and returns `[B, H, 1, D]`.
+    pub fn step(&self, input: &Input, attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
+        self.run(input, attend)
     }
 
     /// Logits `[…, V]` of hidden states `[…, C]`, in f32.
     pub fn logits(&self, hidden: &Tensor) -> Tensor {
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let logits = hidden.linear::<Tensor>(head, None).to_kind(Kind::Float);
+        let logits = product(hidden, head).to_kind(Kind::Float);
         let times = self.spec.multipliers.logits;
         let logits = if times == 1.0 { logits } else { logits / times };
         match self.spec.caps.logits {
@@ -187,11 +180,10 @@ impl Decoder {
         }
     }
 
-    /// The whole pass; `keep` is given each block's new keys and values and says over which `length` positions its queries attend.
-    fn run(&self, input: &Input, length: i64, mut keep: impl FnMut(usize, Tensor, Tensor) -> KeyValue) -> Tensor {
+    /// The whole pass; `attend` is given each block's turned queries, its keys and its values.
+    fn run(&self, input: &Input, mut attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
         let (spec, positions) = (&self.spec, input.positions);
         let (h, g) = (spec.heads, spec.kv_heads);
-        let mut masks = Masks::new(input, length);
         let turns: Vec<Turns> = self.turns.iter().map(|turns| turns.at(positions)).collect();
         let mut x = self.embed(input); // [B, T, C]
         for (i, block) in self.blocks.iter().enumerate() {
@@ -204,8 +196,7 @@ impl Decoder {
                 }
                 None => (q.transpose(1, 2), k.transpose(1, 2)),
             };
-            let (k, v) = keep(i, k, v.transpose(1, 2));
-            let context = attend(&q, &k, &v, &mut masks, spec, i); // [B, H, T, D]
+            let context = attend(i, [&q, &k, &v.transpose(1, 2)]); // [B, H, T, D]
             x = block.finish(x, &context, spec, input.adapter);
         }
         self.norm.forward(&x)

@@ -37,6 +37,14 @@ pub fn kind(dtype: Dtype) -> Kind {
     }
 }
 
+/// Whether this processor multiplies bf16 matrices by itself, rather than by emulation.
+pub fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 fn cuda() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| open_cuda() && tch::Cuda::is_available() && tch::Cuda::device_count() > 0)

@@ -9,7 +9,7 @@ use super::golden_tests::{ARCHITECTURES, json, oracles};
 use super::*;
 
 /// The ten families; the tiny tokenizer of the chat oracles has as many ids as they have entries.
-fn families() -> Option<(PathBuf, impl Iterator<Item = (&'static str, Model)>)> {
+pub fn families() -> Option<(PathBuf, impl Iterator<Item = (&'static str, Model)>)> {
     let oracles = oracles()?;
     let dir = oracles.join("archs");
     let models = ARCHITECTURES.into_iter().take(10).map(move |name| (name, model(&oracles, name)));
@@ -31,7 +31,7 @@ fn model_in(oracles: &Path, name: &str, kind: Kind) -> Model {
 }
 
 /// Ids from 17 on, the same for the same seed; longer than the windows of 8.
-fn ids(n: usize, seed: u32) -> Vec<u32> {
+pub fn ids(n: usize, seed: u32) -> Vec<u32> {
     (0..n as u32).map(|i| 17 + (i * 97 + seed * 131 + i * i * 13) % 367).collect()
 }
 
@@ -78,7 +78,7 @@ fn a_packed_row_gives_the_log_probabilities_of_separate_passes() {
 #[test]
 fn the_samplers_cache_gives_the_log_probabilities_of_a_plain_pass() {
     let Some((_, models)) = families() else { return };
-    let sampling = Sampling { temperature: 0.8, top_k: 0, top_p: 1.0, max_tokens: 14 };
+    let sampling = Sampling { temperature: 0.8, max_tokens: 14, ..Sampling::default() };
     let request = |n: usize, seed: u8| Request { prompt: ids(n, seed.into()), seeds: vec![[seed; 32], [seed + 1; 32]] };
     let requests = [request(3, 1), request(21, 3), request(9, 5)];
     for (name, model) in models {
@@ -99,7 +99,7 @@ fn the_samplers_cache_gives_the_log_probabilities_of_a_plain_pass() {
 fn a_response_ends_at_any_of_the_end_tokens_and_keeps_the_one_it_met() {
     let Some((_, mut models)) = families() else { return };
     let (_, mut model) = models.next().expect("a model");
-    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, max_tokens: 8 };
+    let sampling = Sampling { temperature: 0.0, max_tokens: 8, ..Sampling::default() };
     let request = || Request { prompt: ids(9, 1), seeds: vec![[0; 32]] };
     let greedy = model.sample(&[request()], &sampling).expect("samples")[0][0].ids.clone();
     assert_ne!(greedy[1], greedy[3]);
@@ -142,7 +142,7 @@ fn one_step_moves_every_parameter_and_makes_the_text_likelier() {
 fn in_bf16_every_family_stays_near_its_numbers_in_f32_and_trains() {
     let Some((archs, models)) = families() else { return };
     let oracles = archs.parent().expect("it lies in the oracles");
-    let sampling = Sampling { temperature: 0.8, top_k: 0, top_p: 1.0, max_tokens: 6 };
+    let sampling = Sampling { temperature: 0.8, max_tokens: 6, ..Sampling::default() };
     for (name, exact) in models {
         let model = model_in(oracles, name, Kind::BFloat16);
         let request = Request { prompt: ids(18, 3), seeds: vec![[1; 32], [2; 32]] };

@@ -216,7 +216,7 @@ fn an_adapter_that_peft_wrote_gives_pefts_logits_and_ours_reads_back() {
 fn sampling_shares_the_prompt_and_records_what_a_plain_forward_pass_gives() {
     let Some(oracles) = oracles() else { return };
     let model = Model::load(&oracles.join("dpo/initial"), &section()).expect("the initial model");
-    let sampling = Sampling { temperature: 0.9, top_k: 0, top_p: 1.0, max_tokens: 12 };
+    let sampling = Sampling { temperature: 0.9, max_tokens: 12, ..Sampling::default() };
     let requests = [
         Request { prompt: vec![65, 101, 318, 325], seeds: vec![[1; 32], [2; 32], [3; 32]] },
         Request { prompt: vec![65, 101, 318, 325, 42, 237, 101], seeds: vec![[4; 32], [5; 32]] },

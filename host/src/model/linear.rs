@@ -3,6 +3,7 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
+use super::device;
 use super::lora::Low;
 use super::spec::{NormKind, Spec};
 
@@ -86,9 +87,11 @@ impl Linear {
 
     /// `x` `[…, in]` → `[…, out]`.
     pub fn forward(&self, x: &Tensor, adapter: bool) -> Tensor {
-        let y = match self.transposed {
-            true => x.linear(&self.weight.tr(), self.bias.as_ref()),
-            false => x.linear(&self.weight, self.bias.as_ref()),
+        let y = match (self.transposed, &self.bias) {
+            (false, None) => product(x, &self.weight),
+            (false, Some(bias)) if is_widened(x, &self.weight) => product(x, &self.weight) + bias,
+            (false, bias) => x.linear(&self.weight, bias.as_ref()),
+            (true, bias) => x.linear(&self.weight.tr(), bias.as_ref()),
         };
         match &self.low {
             Some(low) if adapter => y + low.forward(x),
@@ -103,6 +106,41 @@ impl Linear {
             all.push((format!("{at}{}.bias", self.name), bias.shallow_clone()));
         }
     }
+}
+
+/// `x` `[…, in]` times a matrix `[out, in]`.
+///
+/// A CPU without bf16 units multiplies bf16 matrices several times slower than f32 ones, so they are widened piece by piece, which is as
+/// exact or more; not where gradients are wanted, which would keep the pieces.
+pub fn product(x: &Tensor, weight: &Tensor) -> Tensor {
+    if !is_widened(x, weight) {
+        return x.linear::<Tensor>(weight, None);
+    }
+    let (out, input) = (weight.size()[0], weight.size()[1]);
+    let mut shape = x.size();
+    let rows = x.to_kind(Kind::Float).reshape([-1, input]);
+    let y = Tensor::empty([rows.size()[0], out], (Kind::Float, x.device()));
+    let step = (PIECE / input).max(1);
+    for from in (0..out).step_by(step as usize) {
+        let n = step.min(out - from);
+        let piece = weight.narrow(0, from, n).to_kind(Kind::Float);
+        let _ = rows.mm_out(&y.narrow(1, from, n), &piece.tr());
+    }
+    if let Some(last) = shape.last_mut() {
+        *last = out;
+    }
+    y.view(&shape[..]).to_kind(x.kind())
+}
+
+/// Numbers of a piece that is widened: a few megabytes, which stay in the cache.
+const PIECE: i64 = 1 << 20;
+
+fn is_widened(x: &Tensor, weight: &Tensor) -> bool {
+    weight.kind() == Kind::BFloat16
+        && weight.device() == Device::Cpu
+        && !device::multiplies_bf16()
+        && !x.requires_grad()
+        && !weight.requires_grad()
 }
 
 /// A norm over the last dimension.

@@ -26,7 +26,7 @@ mod look;
 #[cfg(test)]
 pub mod golden_tests;
 #[cfg(test)]
-mod family_tests;
+pub mod family_tests;
 #[cfg(test)]
 mod text_tests;
 

@@ -129,7 +129,14 @@ pub fn evaluate(ctx: &mut Context) -> Result<String> {
     let items = items(ctx)?;
     let initial = ctx.initial()?;
     let training = ctx.training(&initial);
-    let generate = Generate { temperature: 1.0, top_k: 0, top_p: 1.0, ..ctx.cfg.generate.clone() };
+    let generate = Generate {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        repetition_penalty: 1.0,
+        ..ctx.cfg.generate.clone()
+    };
     let reference = Model::load(&initial, &ctx.cfg.model)?;
     let measure = |at: &str, model: Model| -> Result<EvalPoint> {
         let asker = AskModel::new(Rc::new(model), String::new(), ctx.cfg.seed);

@@ -25,9 +25,8 @@ pub(super) fn answer(model: &Model, questions: &[&Question], seed: u64) -> Resul
     for ((temperature, max_tokens), requests) in alike {
         let sampling = Sampling {
             temperature: f64::from(f32::from_bits(temperature)),
-            top_k: 0,
-            top_p: 1.0,
             max_tokens: max_tokens as usize,
+            ..Sampling::default()
         };
         let (places, requests): (Vec<usize>, Vec<Request>) = requests.into_iter().unzip();
         let sampled = model.sample(&requests, &sampling).context("a `complete` question to the model")?;

@@ -16,8 +16,8 @@ const CALLS: u32 = 200;
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>> {
     let (bare, idle) = (bench.scorer("bad", &[])?, bench.scorer("idle", &[])?);
     let (none, full) = (sample(0), sample(RESPONSES));
-    let row = |name, time: Duration, note: &str| Row {
-        name,
+    let row = |name: &'static str, time: Duration, note: &str| Row {
+        name: name.into(),
         value: time.as_secs_f64() * 1e6,
         unit: "µs",
         note: note.to_owned(),

@@ -1,22 +1,15 @@
 //! Sampled answers to real questions: 250 of TriviaQA, 20 answers of LLaMA-13B each, as Lin et al. published them. Not part of
 //! the repository.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::super::shared;
 use crate::data::jsonl;
 use crate::records::{PromptText, Response, Sample};
 
 /// The file of answers, as the peer reads it too.
 pub(super) const ANSWERS: &str = "data/triviaqa-llama13b/generations.jsonl";
-
-/// A file beside the checkout, or where `UDASA_SHARED` says; none where it is not there.
-pub(super) fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("UDASA_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
-    Some(root.join(path)).filter(|path| path.exists())
-}
 
 #[derive(Deserialize)]
 struct Question {

@@ -43,7 +43,7 @@ pub fn rows(peers: Option<&Path>) -> Result<Vec<Row>> {
             rows.extend(peer::rows(&bench, &questions, peers)?);
         }
         None => rows.push(Row {
-            name: "TriviaQA",
+            name: "TriviaQA".into(),
             value: 0.0,
             unit: "questions",
             note: "SKIPPED: three rows need ../shared/data/triviaqa-llama13b (or UDASA_SHARED)".to_owned(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::super::shared;
 use super::{Bench, Row, data, least};
 use crate::error::UserError;
 use crate::records::Sample;
@@ -52,7 +53,7 @@ pub(super) fn rows(bench: &Bench, questions: &[Sample], python: Option<&Path>) -
         })?;
     }
     let row = |what: &str, theirs: f64, difference: f64| Row {
-        name: "lm-polygraph / us",
+        name: "lm-polygraph / us".into(),
         value: theirs / ours.as_secs_f64(),
         unit: "×",
         note: format!(
@@ -68,7 +69,7 @@ pub(super) fn rows(bench: &Bench, questions: &[Sample], python: Option<&Path>) -
         rows.push(row(what, seconds(peer)?, difference));
         Ok(())
     };
-    match data::shared(RECORDED) {
+    match shared(RECORDED) {
         Some(path) => compare("recorded", &read(&path)?)?,
         None => anyhow::bail!(
             UserError::new(format!("lm-polygraph's recorded times ({RECORDED}) are not there"))
@@ -117,8 +118,8 @@ fn seconds(peer: &Value) -> Result<f64> {
 /// Runs the peer's script on the answers, doubled.
 fn run(python: &Path, bench: &Bench) -> Result<Value> {
     let missing = || UserError::new("lm-polygraph's script or answers are not there").hint("put them into ../shared");
-    let script = data::shared(SCRIPT).ok_or_else(missing)?;
-    let answers = data::shared(data::ANSWERS).ok_or_else(missing)?;
+    let script = shared(SCRIPT).ok_or_else(missing)?;
+    let answers = shared(data::ANSWERS).ok_or_else(missing)?;
     let (doubled, out) = (bench.directory.join("answers.jsonl"), bench.directory.join("peer.json"));
     let once = std::fs::read_to_string(&answers).with_context(|| format!("reading {}", answers.display()))?;
     std::fs::write(&doubled, format!("{}\n{}", once.trim_end(), once))?;

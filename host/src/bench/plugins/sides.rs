@@ -28,7 +28,7 @@ fn beside_native(bench: &Bench, wasm: &Scorer, samples: &[Sample]) -> Result<Row
     let (sandboxed, native) = least_of_two(BATCHES, || batch(wasm), || batch(&native))?;
     let each = |time: std::time::Duration| time.as_secs_f64() * 1e6 / samples.len() as f64;
     Ok(Row {
-        name: "wasm / native",
+        name: "wasm / native".into(),
         value: sandboxed.as_secs_f64() / native.as_secs_f64(),
         unit: "×",
         note: format!(
@@ -48,7 +48,7 @@ fn threads(scorer: &Scorer, samples: &[Sample]) -> Result<Row> {
     let (alone, together) = least_of_two(BATCHES, || batch(&one), || batch(&two))?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Row {
-        name: "threads: 2 / 1",
+        name: "threads: 2 / 1".into(),
         value: alone.as_secs_f64() / together.as_secs_f64(),
         unit: "×",
         note: format!(

@@ -16,7 +16,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>> {
     times.sort_by(|a, b| b.0.total_cmp(&a.0));
     let list = times.iter().map(|(ms, name, bytes)| format!("{name} {ms:.2} ({} KiB)", bytes / 1024));
     Ok(vec![Row {
-        name: "start, slowest",
+        name: "start, slowest".into(),
         value: times.first().map_or(0.0, |slowest| slowest.0),
         unit: "ms",
         note: format!("code cached; target: at most 1; {}", list.collect::<Vec<_>>().join(", ")),

@@ -200,9 +200,11 @@ impl Spec {
         Ok(())
     }
 
-    /// The shortest window of any block.
-    pub fn shortest_window(&self) -> Option<i64> {
-        self.blocks.iter().filter_map(|block| block.window).min()
+    /// Numbers in the matrices of all blocks, and in the output projection: a token takes two operations for each.
+    pub fn matrix_numbers(&self) -> (i64, i64) {
+        let attention = self.hidden * self.head_size * (2 * self.heads + 2 * self.kv_heads);
+        let mlp = self.hidden * self.feed_forward * if self.family.gated { 3 } else { 2 };
+        (self.blocks.len() as i64 * (attention + mlp), self.hidden * self.vocabulary)
     }
 
     /// Numbers that the keys and values of one position take in all blocks.

@@ -1,0 +1,145 @@
+//! Sampling: N responses to each prompt, with every token's untempered log-probability and entropy from the same pass.
+//!
+//! Comes in: prompts' ids and one seed a response. Goes out: ids, log-probabilities, entropies, and why each response ended. A token depends
+//! on the logits and on one uniform number of the response's own generator, never on which other sequences share the batch.
+
+mod batch;
+mod cache;
+mod draw;
+#[cfg(test)]
+mod tests;
+
+use anyhow::Result;
+use tch::{Kind, no_grad};
+
+use super::Model;
+use crate::error::UserError;
+use crate::progress;
+use crate::records::Finish;
+use batch::Batch;
+use cache::Sizes;
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// 0 keeps all.
+    pub top_k: usize,
+    /// 1 keeps all.
+    pub top_p: f64,
+    /// Keeps what is at least this much as probable as the likeliest; 0 keeps all.
+    pub min_p: f64,
+    /// Above 1 makes tokens that were there less likely; 1 does nothing.
+    pub repetition_penalty: f64,
+    /// Token limit of a response.
+    pub max_tokens: usize,
+    /// Texts that end a response, which keeps them.
+    pub stop: Vec<String>,
+    /// Bytes that keys and values may take.
+    pub memory: usize,
+}
+
+/// The model's own distribution.
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            max_tokens: 256,
+            stop: Vec::new(),
+            memory: 2 << 30,
+        }
+    }
+}
+
+/// A prompt and one seed per response wanted.
+pub struct Request {
+    /// The prompt's ids.
+    pub prompt: Vec<u32>,
+    /// One per response.
+    pub seeds: Vec<[u8; 32]>,
+}
+
+/// One sampled response.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sampled {
+    /// Ids, end of sequence included.
+    pub ids: Vec<u32>,
+    /// log p of each, nats, temperature 1.
+    pub logprobs: Vec<f32>,
+    /// Entropy of each distribution, nats, temperature 1.
+    pub entropies: Vec<f32>,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+impl Model {
+    /// Samples every response of every request.
+    pub fn sample(&self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Sampled>>> {
+        for request in requests {
+            self.check_prompt(&request.prompt, sampling.max_tokens)?;
+        }
+        let slots = requests.iter().map(|r| r.seeds.len()).max().unwrap_or(0);
+        if slots == 0 {
+            return Ok(requests.iter().map(|_| Vec::new()).collect());
+        }
+        let prompt = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
+        let mut sizes = Sizes { places: 1, slots, prompt, response: sampling.max_tokens };
+        sizes.places = (sampling.memory / self.cache_bytes(sizes).max(1)).clamp(1, requests.len());
+        self.sample_in(requests, sampling, sizes)
+    }
+
+    /// Bytes of the keys and values of so many places.
+    pub fn cache_bytes(&self, sizes: Sizes) -> usize {
+        let width = if self.kind == Kind::BFloat16 { 2 } else { 4 };
+        let positions = sizes.places * (sizes.prompt + sizes.slots * sizes.response);
+        positions * self.decoder.spec.cached_per_position() as usize * width
+    }
+
+    /// The same in buffers of these sizes; where there is no memory for them, in half as many places.
+    fn sample_in(&self, requests: &[Request], sampling: &Sampling, mut sizes: Sizes) -> Result<Vec<Vec<Sampled>>> {
+        loop {
+            let sampled = no_grad(|| Batch::new(self, requests, sampling, sizes).and_then(|batch| batch.run()));
+            match sampled {
+                Err(error) if sizes.places > 1 && is_out_of_memory(&error) => {
+                    let places = sizes.places / 2;
+                    progress::say(
+                        "generate",
+                        &format!("out of memory: {places} prompts at once instead of {}", sizes.places),
+                    );
+                    sizes.places = places;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Refuses a prompt that the model cannot continue by so many tokens.
+    pub fn check_prompt(&self, prompt: &[u32], max_tokens: usize) -> Result<()> {
+        if prompt.is_empty() {
+            return Err(UserError::new("a prompt has no tokens").hint("remove empty prompts").into());
+        }
+        let positions = self.decoder.spec.positions;
+        if (prompt.len() + max_tokens) as i64 > positions {
+            return Err(UserError::new(format!(
+                "a prompt of {} tokens and max_tokens = {max_tokens} exceed the model's {positions} positions",
+                prompt.len()
+            ))
+            .hint("lower generate.max_tokens or shorten the prompt")
+            .into());
+        }
+        self.check_ids(prompt)
+    }
+}
+
+/// Whether libtorch had no memory. It has no type for that: its CPU and CUDA allocators each have a sentence.
+fn is_out_of_memory(error: &anyhow::Error) -> bool {
+    let Some(tch::TchError::Torch(message)) = error.downcast_ref() else { return false };
+    message.contains("out of memory")
+        || message.contains("can't allocate memory")
+        || message.contains("not enough memory")
+}
