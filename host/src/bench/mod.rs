@@ -3,6 +3,7 @@
 
 mod mini;
 mod plugins;
+mod train;
 
 use std::path::PathBuf;
 
@@ -14,13 +15,14 @@ use crate::error::UserError;
 use crate::model::matmul_rate;
 
 /// What there is, and what it measures.
-const BENCHMARKS: [(&str, &str); 3] = [
+const BENCHMARKS: [(&str, &str); 4] = [
     ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
     ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
     (
         "plugins",
         "the sandbox: a call, WebAssembly beside native code, two threads beside one, us beside lm-polygraph, start",
     ),
+    ("train", "preference training beside TRL's DPOTrainer: pairs a second and memory, 15 M and 100 M parameters"),
 ];
 
 /// How a benchmark is run.
@@ -28,8 +30,10 @@ const BENCHMARKS: [(&str, &str); 3] = [
 pub struct Options {
     /// One JSON object a row instead of a table.
     pub json: bool,
-    /// A Python with lm-polygraph, to be timed now beside its recorded time.
+    /// A Python with the peer (lm-polygraph, TRL), to be timed now beside its recorded time.
     pub peers: Option<PathBuf>,
+    /// Only the cases whose names begin so.
+    pub only: Option<String>,
 }
 
 /// One measured number.
@@ -42,14 +46,18 @@ struct Row {
 
 /// Runs a benchmark and returns what to print.
 pub fn run(name: &str, options: &Options) -> Result<String> {
-    if options.peers.is_some() && name != "plugins" {
+    if options.peers.is_some() && !["plugins", "train"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
+    }
+    if options.only.is_some() && name != "train" {
+        return Err(UserError::new(format!("the benchmark `{name}` runs as a whole")).hint("leave --only out").into());
     }
     let rows = match name {
         "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<8} {what}\n")).concat()),
         "matmul" => Vec::new(),
         "mini" => mini::rows()?,
         "plugins" => plugins::rows(options.peers.as_deref())?,
+        "train" => train::rows(options.peers.as_deref(), options.only.as_deref().unwrap_or_default())?,
         _ => {
             let names = BENCHMARKS.map(|(name, _)| name).join(", ");
             return Err(UserError::new(format!("there is no benchmark `{name}`"))

@@ -59,9 +59,12 @@ pub(super) enum Command {
         /// One JSON object per row instead of a table
         #[arg(long)]
         json: bool,
-        /// `plugins`: time lm-polygraph now, in this Python that has it
+        /// `plugins`, `train`: time lm-polygraph or TRL now, in this Python that has it
         #[arg(long, value_name = "PYTHON")]
         peers: Option<PathBuf>,
+        /// `train`: only the cases whose names begin so
+        #[arg(long, value_name = "CASE")]
+        only: Option<String>,
     },
     /// Print docs/config-reference.md
     #[command(hide = true)]

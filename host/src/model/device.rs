@@ -62,6 +62,13 @@ fn open_cuda() -> bool {
     false
 }
 
+/// The process's greatest resident set so far, MiB; none where the system does not say.
+pub fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
 /// Floating-point operations per second of a 1024³ matrix product on one CPU thread, the best of a few.
 pub fn matmul_rate(dtype: Dtype) -> f64 {
     const N: i64 = 1024;

@@ -14,10 +14,15 @@ mod seams;
 mod text;
 mod device;
 pub mod tree;
+mod chains;
 mod logprobs;
 mod sampler;
 mod adamw;
+mod division;
+mod recompute;
+mod out_of_memory;
 mod trainer;
+mod checkpoint;
 mod look;
 
 #[cfg(test)]
@@ -33,9 +38,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use adamw::AdamW;
+pub use checkpoint::{Checkpoints, Saved, checksum};
 pub use decoder::Decoder;
-pub use device::matmul_rate;
+pub use device::{matmul_rate, resident};
+pub use division::Budget;
+pub use out_of_memory::will_be_caught;
 pub use look::{Facts, Memory, inspect, logits};
 
 pub use sampler::{Request, Sampled, Sampling};
@@ -142,6 +149,11 @@ impl Model {
         let mut saved = lora::Saved::open(dir, self.device)?;
         self.decoder.attach(&mut saved)?;
         saved.finish().with_context(|| format!("reading {}", dir.display()))
+    }
+
+    /// Adds the adapter to the weights; it is gone afterwards.
+    pub fn merge(&mut self) {
+        self.decoder.merge();
     }
 
     /// Refuses ids and lengths for which the decoder has no place: its tensors would be indexed out of range.

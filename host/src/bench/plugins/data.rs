@@ -13,7 +13,7 @@ use crate::records::{PromptText, Response, Sample};
 pub(super) const ANSWERS: &str = "data/triviaqa-llama13b/generations.jsonl";
 
 /// A file beside the checkout, or where `UDASA_SHARED` says; none where it is not there.
-pub(super) fn shared(path: &str) -> Option<PathBuf> {
+pub(in crate::bench) fn shared(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("UDASA_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
     Some(root.join(path)).filter(|path| path.exists())
 }
