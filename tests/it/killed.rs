@@ -12,8 +12,7 @@ use crate::support::expect_success;
 
 const NONE: [&str; 0] = [];
 /// 48 pairs at most in batches of four, three stages: some 200 steps. A checkpoint every five steps is one every few milliseconds.
-const LONGER: [&str; 6] =
-    ["--set", "train.epochs=20", "--set", "train.save_steps=5", "--until", "train"];
+const LONGER: [&str; 6] = ["--set", "train.epochs=20", "--set", "train.save_steps=5", "--until", "train"];
 const KILLS: u64 = 10;
 
 /// A number below `n`, the same in every test run.
@@ -61,7 +60,10 @@ fn kill_again_and_again(arguments: &[&str]) {
     }
     let stderr = expect_success(&mut small::run(killed.path(), arguments));
     assert!(!stderr.contains("damaged"), "a kill damages nothing: {stderr}");
-    assert_eq!(differences(unbroken.path(), killed.path()), NONE);
+    // An adapter's config names the folder of the model it belongs to, and the two runs lie in different places.
+    let mut differ = differences(unbroken.path(), killed.path());
+    differ.retain(|name| !name.ends_with("adapter_config.json"));
+    assert_eq!(differ, NONE);
 }
 
 #[test]
@@ -83,7 +85,8 @@ fn killed_with_two_checkpoints() -> (tempfile::TempDir, Vec<PathBuf>) {
     let found = || {
         let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
         let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+        let mut files: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
         files.sort();
         files
     };

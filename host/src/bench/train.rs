@@ -8,20 +8,20 @@
 //! | `small bf16 steps` | bf16 weights over f32 masters |
 //! | `small lora` | rank 8 on every linear layer |
 //!
-//! A step's time is the median over the steps. Memory is the process's greatest resident set during the case, weights included. The models are
+//! A step's time is the median over the steps, in seconds that the thread had a processor: other work on the machine does not count. TRL's
+//! is by the wall's clock: give it a quiet machine. Memory is the process's greatest resident set during the case, weights included. The models are
 //! those of `../shared/peers/p6_make_bench.py`, in `target/bench-models`; with `--peers` they are made where they are missing.
 
 mod models;
 mod peer;
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 
 use super::Row;
 use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Schedule, Train};
-use crate::model::{Model, matmul_rate, resident};
+use crate::model::{Model, matmul_rate, processor_seconds, resident};
 use crate::records::{Overrides, Pair};
 use crate::train::{self, ReferenceLogps, StageRun, StageSettings};
 
@@ -91,8 +91,7 @@ fn measure(case: &Case, folder: &Path) -> Result<Measured> {
     let pairs = models::pairs(folder)?;
     let pairs: Vec<&Pair> = pairs.iter().collect();
     reset_peak();
-    let section =
-        ModelSection { device: DeviceChoice::Cpu, dtype: case.dtype, threads: 1, ..ModelSection::default() };
+    let section = ModelSection { device: DeviceChoice::Cpu, dtype: case.dtype, threads: 1, ..ModelSection::default() };
     let mut model = Model::load(folder, &section)?;
     let lora = case.lora.then(|| Lora { rank: 8, alpha: 16.0, ..Lora::default() });
     if let Some(lora) = &lora {
@@ -108,11 +107,11 @@ fn measure(case: &Case, folder: &Path) -> Result<Measured> {
         ..Train::default()
     };
     let settings = StageSettings::new(&config, &Overrides::default())?;
-    let started = Instant::now();
+    let started = processor_seconds();
     let reference =
         ReferenceLogps { pairs: train::log_probabilities(&model, &pairs, false)?, ..ReferenceLogps::default() };
-    let before = started.elapsed().as_secs_f64();
-    let (mut seconds, mut last, mut losses) = (Vec::new(), Instant::now(), Vec::new());
+    let before = processor_seconds() - started;
+    let (mut seconds, mut last, mut losses) = (Vec::new(), processor_seconds(), Vec::new());
     let stage = StageRun {
         name: case.name,
         pairs: &pairs,
@@ -125,9 +124,9 @@ fn measure(case: &Case, folder: &Path) -> Result<Measured> {
         checkpoints: None,
     };
     train::train_stage(&model, &stage, None, |step| {
-        seconds.push(last.elapsed().as_secs_f64());
+        seconds.push(processor_seconds() - last);
         losses.push(step.loss);
-        last = Instant::now();
+        last = processor_seconds();
         Ok(())
     })?;
     let memory = resident().context("reading /proc/self/status")?;
@@ -173,4 +172,3 @@ fn reset_peak() {
     // Where it cannot be written, the number is that of the whole process, which is no smaller.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
-

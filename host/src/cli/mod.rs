@@ -51,9 +51,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
         Command::Plugin(command) => execute_plugin(command),
         Command::Model(command) => print(&model::execute(command)?),
-        Command::Bench { name, json, peers, only } => {
-            print(&bench::run(&name, &bench::Options { json, peers, only })?)
-        }
+        Command::Bench { name, json, peers, only } => print(&bench::run(&name, &bench::Options { json, peers, only })?),
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {
             let world = World::default();

@@ -801,14 +801,7 @@ pub struct Lora {
 impl Default for Lora {
     /// PEFT's numbers, on every linear layer.
     fn default() -> Self {
-        Self {
-            rank: 8,
-            alpha: 8.0,
-            rslora: false,
-            dropout: 0.0,
-            merge: false,
-            targets: lora_targets(),
-        }
+        Self { rank: 8, alpha: 8.0, rslora: false, dropout: 0.0, merge: false, targets: lora_targets() }
     }
 }
 

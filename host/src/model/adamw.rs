@@ -12,8 +12,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 pub struct AdamW {
     leaves: Vec<Tensor>,
     starts: Vec<i64>,
-    weights: Tensor, // [N], of the leaves' kind: what they are windows on
-    master: Tensor,  // [N], f32: the same memory where the weights are f32
+    weights: Tensor,   // [N], of the leaves' kind: what they are windows on
+    master: Tensor,    // [N], f32: the same memory where the weights are f32
     gradients: Tensor, // [N], of the leaves' kind
     bound: Vec<bool>,  // whether a leaf's gradient is a window on them yet
     m: Tensor,

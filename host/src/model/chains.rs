@@ -45,16 +45,7 @@ impl Chains {
             .map(|i| {
                 let [keys, values] = [&k, &v].map(|x| self.seen(i, x));
                 let mask = self.masks[i].as_ref();
-                Tensor::scaled_dot_product_attention(
-                    &q[i],
-                    &keys,
-                    &values,
-                    mask,
-                    0.0,
-                    mask.is_none(),
-                    scale,
-                    grouped,
-                )
+                Tensor::scaled_dot_product_attention(&q[i], &keys, &values, mask, 0.0, mask.is_none(), scale, grouped)
             })
             .collect();
         Tensor::cat(&parts, 2)

@@ -34,6 +34,7 @@ pub struct Saved<P> {
     path: PathBuf,
 }
 
+const PARTIAL: &str = "step.partial";
 const POSITION: &str = "position";
 const STEPS: &str = "optimizer_steps";
 /// Numbers written at once.
@@ -49,7 +50,7 @@ impl Checkpoints {
     pub fn save(&self, step: u64, trainer: &mut Trainer, position: &impl Serialize) -> Result<()> {
         let mut write = || {
             std::fs::create_dir_all(&self.dir)?;
-            let partial = self.dir.join("step.partial");
+            let partial = self.dir.join(PARTIAL);
             let (steps, vectors) = trainer.optimizer().state();
             let notes = json!({ POSITION: serde_json::to_string(position)?, STEPS: steps.to_string() });
             let sum = write_file(&partial, &vectors, &notes)?;
@@ -74,7 +75,10 @@ impl Checkpoints {
                 Ok(_) => {}
                 Err(error) => {
                     let name = path.file_name().unwrap_or_default().to_string_lossy();
-                    say("train", &format!("the checkpoint {name} is damaged ({error:#}); going back to the one before"));
+                    say(
+                        "train",
+                        &format!("the checkpoint {name} is damaged ({error:#}); going back to the one before"),
+                    );
                 }
             }
             std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
@@ -82,8 +86,9 @@ impl Checkpoints {
         Ok(None)
     }
 
-    /// Removes all of them.
+    /// Removes all of them, and what a killed process left half written.
     pub fn clear(&self) -> Result<()> {
+        let _ = std::fs::remove_file(self.dir.join(PARTIAL));
         for (_, path) in self.files()? {
             std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
@@ -163,10 +168,7 @@ fn write_file(path: &Path, vectors: &[(&str, &Tensor)], notes: &serde_json::Valu
     let mut at = 0;
     for (name, vector) in vectors {
         let end = at + 4 * vector.numel();
-        header.insert(
-            (*name).to_owned(),
-            json!({ "dtype": "F32", "shape": vector.size(), "data_offsets": [at, end] }),
-        );
+        header.insert((*name).to_owned(), json!({ "dtype": "F32", "shape": vector.size(), "data_offsets": [at, end] }));
         at = end;
     }
     let mut header = serde_json::to_vec(&header)?;

@@ -64,7 +64,8 @@ fn a_packed_row_gives_the_log_probabilities_of_separate_passes() {
     let sequences: Vec<tree::Sequence> = groups.concat();
     // Long enough to be attended to chain by chain, with a branch within a branch.
     let trunk = ids(50, 1);
-    let long = [vec![trunk.clone(), ids(45, 2)], vec![trunk.clone(), ids(40, 3)], vec![trunk.clone(), ids(20, 3), ids(40, 4)]];
+    let long =
+        [vec![trunk.clone(), ids(45, 2)], vec![trunk.clone(), ids(40, 3)], vec![trunk.clone(), ids(20, 3), ids(40, 4)]];
     let long: Vec<tree::Sequence> = long.iter().map(|parts| tree::Sequence { ids: parts.concat(), from: 50 }).collect();
     for (name, model) in models {
         assert_packed_as_alone(name, &model, &tree::pack(&sequences, 96), &sequences);

@@ -37,7 +37,7 @@ pub struct Layout {
     positions: Tensor,    // [B, T]
     mask: Option<Tensor>, // [B, 1, T, T]
     chains: Option<Chains>,
-    wanted: Tensor,       // [U], places in the flattened [B · T] that predict something, each once
+    wanted: Tensor, // [U], places in the flattened [B · T] that predict something, each once
     /// For every scored token: which of those places predicts it, the token, and its sequence.
     targets: Vec<(i64, i64, i64)>,
 }

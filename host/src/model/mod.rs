@@ -40,10 +40,10 @@ use tch::{Device, Kind, Tensor};
 
 pub use checkpoint::{Checkpoints, Saved, checksum};
 pub use decoder::Decoder;
-pub use device::{matmul_rate, resident};
+pub use device::{matmul_rate, processor_seconds, resident};
 pub use division::Budget;
-pub use out_of_memory::will_be_caught;
 pub use look::{Facts, Memory, inspect, logits};
+pub use out_of_memory::will_be_caught;
 
 pub use sampler::{Request, Sampled, Sampling};
 pub use spec::Spec;

@@ -157,9 +157,8 @@ fn head(
     derivative: impl FnOnce(&[f64]) -> Vec<f64>,
 ) -> Result<Vec<f64>> {
     let all = layout.places();
-    let numbers = |sums: &Tensor| -> Result<Vec<f64>> {
-        Ok(Vec::<f32>::try_from(sums)?.into_iter().map(f64::from).collect())
-    };
+    let numbers =
+        |sums: &Tensor| -> Result<Vec<f64>> { Ok(Vec::<f32>::try_from(sums)?.into_iter().map(f64::from).collect()) };
     let weights = |logps: &[f64]| -> Result<Tensor> {
         let weights: Vec<f32> = derivative(logps).into_iter().map(|d| d as f32).collect();
         Ok(Tensor::f_from_slice(&weights)?.f_to_device(model.device)?)

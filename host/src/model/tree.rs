@@ -74,7 +74,10 @@ impl Row {
         let mut chains: Vec<Chain> = Vec::new();
         let mut place = Vec::with_capacity(self.tokens.len()); // chain of each node, and its number there
         for (node, &parent) in self.parents.iter().enumerate() {
-            if node > 0 && parent + 1 == node && let Some(chain) = chains.last_mut() {
+            if node > 0
+                && parent + 1 == node
+                && let Some(chain) = chains.last_mut()
+            {
                 let at = chain.length;
                 chain.length += 1;
                 place.push((chains.len() - 1, at));
@@ -208,12 +211,7 @@ mod tests {
         let mut row = pack(&[sequence(&[1, 2, 3]), sequence(&[1, 2, 4, 5]), sequence(&[1, 2, 4, 6])], 100).remove(0);
         row.join(pack(&[sequence(&[7, 8])], 100).remove(0));
         let chain = |length, before: &[(usize, usize)]| Chain { length, before: before.into() };
-        let expected = [
-            chain(3, &[]),
-            chain(2, &[(0, 2)]),
-            chain(1, &[(0, 2), (1, 1)]),
-            chain(2, &[]),
-        ];
+        let expected = [chain(3, &[]), chain(2, &[(0, 2)]), chain(1, &[(0, 2), (1, 1)]), chain(2, &[])];
         assert_eq!(row.chains(), expected);
     }
 

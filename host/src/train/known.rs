@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::batches::Mismatch;
 use super::room::{TrainedStage, Training, checkpoint_before, load_trained};
 use super::stage_training::{Logps, log_probabilities, mismatched_logps};
-use crate::data::sha256_hex;
 use crate::data::jsonl;
+use crate::data::sha256_hex;
 use crate::model::Model;
 use crate::records::Pair;
 

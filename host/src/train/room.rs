@@ -112,9 +112,8 @@ pub fn room(
     let mut model = start(training, initial_model, &done)?;
     let mut metrics = Metrics::open(training.run)?;
     let steps_before = done.iter().map(|stage| stage.steps).sum();
-    let mut saved = checkpoints.latest(|at: &Position| {
-        at.stage == done.len() && steps_before + at.step as u64 <= metrics.steps
-    })?;
+    let mut saved =
+        checkpoints.latest(|at: &Position| at.stage == done.len() && steps_before + at.step as u64 <= metrics.steps)?;
     metrics.resume(steps_before, saved.as_ref().map_or(0, |saved| saved.position.step as u64))?;
     let mut reference = KnownReference::after(training, &done, &initial);
     while done.last().is_none_or(|stage| stage.stopped.is_none()) {

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::*;
-use crate::config::{LossChoice, LossTerm, Lora, NewModel, NllMean, Recompute, Schedule};
+use crate::config::{Lora, LossChoice, LossTerm, NewModel, NllMean, Recompute, Schedule};
 use crate::data::test_folder::TestFolder;
 use crate::model::golden_tests::{oracles, section};
 use crate::model::{Spec, Text};
@@ -322,7 +322,14 @@ fn identical_responses_move_no_weight() {
 #[test]
 fn an_all_masked_response_is_refused_before_the_model_is_loaded() {
     let nowhere = std::path::Path::new("/nowhere");
-    let training = Training { run: nowhere, initial: nowhere, section: &section(), train: &Train::default(), seed: 0, model_key: "" };
+    let training = Training {
+        run: nowhere,
+        initial: nowhere,
+        section: &section(),
+        train: &Train::default(),
+        seed: 0,
+        model_key: "",
+    };
     let masked = Pair { rejected_token_ids: Vec::new(), ..pair(3, vec![5], vec![6], vec![7]) };
     let error = room(&training, &[masked], |_| Ok(None)).expect_err("nothing to score").to_string();
     assert_eq!(error, "the pair 3 has no token ids to train on");
