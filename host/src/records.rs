@@ -503,6 +503,9 @@ pub struct StepMetrics {
     pub num_tokens: u64,
     /// Trained tokens per second of wall time (left out of digests).
     pub tokens_per_second: f64,
+    /// The process's greatest resident set so far, MiB, where the system says it (left out of digests).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
 }
 
 /// One measured model in `eval.json`: before, or after a stage.

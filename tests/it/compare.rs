@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Keys whose values are times or rates.
-const BY_THE_CLOCK: [&str; 2] = ["seconds", "tokens_per_second"];
+/// Keys whose values are times, rates or what the machine had in use.
+const BY_THE_CLOCK: [&str; 3] = ["seconds", "tokens_per_second", "memory"];
 
 /// What plugins used: measured, and a resumed run has other instances than an unbroken one.
 const MEASURED: [&str; 3] = ["score-usage.json", "stage-usage.json", "train-usage.json"];

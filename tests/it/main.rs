@@ -13,6 +13,7 @@ mod cli;
 mod data;
 mod docs;
 mod interrupted;
+mod killed;
 mod languages;
 mod model;
 mod native;

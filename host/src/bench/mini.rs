@@ -11,7 +11,7 @@ use crate::data::{self, jsonl};
 use crate::model::Model;
 use crate::records::{Overrides, Pair, Prompt, PromptText, Question, Sample};
 use crate::score::{Answerer, AskModel};
-use crate::train::{ReferenceLogps, StageSettings};
+use crate::train::{ReferenceLogps, StageRun, StageSettings};
 use crate::{generate, mini_world, sft, train};
 
 const STEPS: usize = 400;
@@ -92,6 +92,7 @@ fn recipe() -> Sft {
         warmup: 30,
         weight_decay: 0.05,
         max_tokens: 64,
+        save_steps: 0,
     }
 }
 
@@ -127,17 +128,18 @@ fn preference(model: &Model, samples: &[Sample]) -> Result<usize> {
     for (stage, first_step) in pairs.chunks(pairs.len().div_ceil(3)).zip(0..) {
         let reference =
             ReferenceLogps { pairs: train::log_probabilities(model, stage, true)?, ..ReferenceLogps::default() };
-        train::train_stage(
-            model,
-            "bench",
-            stage,
-            Some(&reference),
-            true,
-            &config,
-            &settings,
-            (SEED, first_step),
-            |_| Ok(()),
-        )?;
+        let stage = StageRun {
+            name: "bench",
+            pairs: stage,
+            reference: Some(&reference),
+            at_reference: true,
+            config: &config,
+            settings: &settings,
+            seed: (SEED, first_step),
+            limits: None,
+            checkpoints: None,
+        };
+        train::train_stage(model, &stage, None, |_| Ok(()))?;
     }
     Ok(pairs.len())
 }

@@ -5,6 +5,7 @@ mod generate;
 mod mini;
 mod plugins;
 mod questions;
+mod train;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::error::UserError;
 use crate::model::matmul_rate;
 
 /// What there is, and what it measures.
-const BENCHMARKS: [(&str, &str); 5] = [
+const BENCHMARKS: [(&str, &str); 6] = [
     ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
     ("generate", "the sampler beside transformers, on one thread: speed, memory, share of the matrix-product rate"),
     ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
@@ -26,6 +27,7 @@ const BENCHMARKS: [(&str, &str); 5] = [
         "the sandbox: a call, WebAssembly beside native code, two threads beside one, us beside lm-polygraph, start",
     ),
     ("questions", "a model's answers: with a common beginning together and one by one; entailment and embeddings"),
+    ("train", "preference training beside TRL's DPOTrainer: pairs a second and memory, 15 M and 100 M parameters"),
 ];
 
 /// How a benchmark is run.
@@ -33,11 +35,11 @@ const BENCHMARKS: [(&str, &str); 5] = [
 pub struct Options {
     /// One JSON object a row instead of a table.
     pub json: bool,
-    /// A Python with the peer (lm-polygraph, transformers), to be timed in the same run.
+    /// A Python with the peer (lm-polygraph, transformers, TRL), to be timed in the same run.
     pub peers: Option<PathBuf>,
     /// `generate`, `questions`: where the model folders lie that they measure.
     pub models: Option<PathBuf>,
-    /// `generate`: measure only what has this in its name.
+    /// `generate`, `train`: measure only the cases whose names have this in them.
     pub only: Option<String>,
     /// `generate`: the task of one side, which runs in a process of its own.
     pub task: Option<String>,
@@ -53,8 +55,11 @@ struct Row {
 
 /// Runs a benchmark and returns what to print.
 pub fn run(name: &str, options: &Options) -> Result<String> {
-    if options.peers.is_some() && !["plugins", "generate"].contains(&name) {
+    if options.peers.is_some() && !["plugins", "generate", "train"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
+    }
+    if options.only.is_some() && !["generate", "train"].contains(&name) {
+        return Err(UserError::new(format!("the benchmark `{name}` runs as a whole")).hint("leave --only out").into());
     }
     if let Some(task) = options.task.as_deref().filter(|_| name == "generate") {
         return generate::measure(task);
@@ -66,6 +71,7 @@ pub fn run(name: &str, options: &Options) -> Result<String> {
         "mini" => mini::rows()?,
         "plugins" => plugins::rows(options.peers.as_deref())?,
         "questions" => questions::rows(options.models.as_deref())?,
+        "train" => train::rows(options.peers.as_deref(), options.only.as_deref().unwrap_or_default())?,
         _ => {
             let names = BENCHMARKS.map(|(name, _)| name).join(", ");
             return Err(UserError::new(format!("there is no benchmark `{name}`"))

@@ -59,13 +59,13 @@ pub(super) enum Command {
         /// One JSON object per row instead of a table
         #[arg(long)]
         json: bool,
-        /// `plugins`, `generate`: time the peer (lm-polygraph, transformers) now, in this Python that has it
+        /// `plugins`, `generate`, `train`: time the peer (lm-polygraph, transformers, TRL) now, in this Python that has it
         #[arg(long, value_name = "PYTHON")]
         peers: Option<PathBuf>,
         /// `generate`, `questions`: the folder of the model folders `small` and `base`, and perhaps `embedder` and `nli`
         #[arg(long, value_name = "DIR")]
         models: Option<PathBuf>,
-        /// `generate`: measure only what has this in its name, such as `base f32`
+        /// `generate`, `train`: measure only the cases whose names have this in them, such as `base f32`
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         /// `generate`: one side's task, which runs in a process of its own

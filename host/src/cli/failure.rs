@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Error;
 
 use crate::error::UserError;
+use crate::model::will_be_caught;
 use crate::sandbox::PluginFault;
 
 const USERS: u8 = 1;
@@ -25,6 +26,9 @@ pub fn report(error: &Error) -> ExitCode {
 /// After a panic: a short message and exit code 2. A panic is always a defect of ours.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
+        if will_be_caught(&panic.to_string()) {
+            return;
+        }
         eprintln!("error: udasa has a defect: {panic}");
         eprintln!("hint: please report it, with the command line and the config");
         // Threads of a pool would otherwise leave the main thread waiting for them.

@@ -288,6 +288,13 @@ pub struct Sft {
     #[serde(default = "sft_max_tokens")]
     #[schemars(range(min = 2))]
     pub max_tokens: usize,
+    /// Write a checkpoint every so many steps, from which a run that was killed goes on; the last two are kept. 0: none.
+    #[serde(default = "sft_save_steps")]
+    pub save_steps: usize,
+}
+
+fn sft_save_steps() -> usize {
+    500
 }
 
 fn sft_batch() -> usize {
@@ -625,8 +632,27 @@ pub struct Train {
     /// Pairs an optimizer step.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: usize,
-    /// Pairs in memory at once; a batch is accumulated over several where this is smaller. 0: the whole batch.
+    /// Pairs in memory at once, at most; 0: as many as `activation_memory` has room for. A batch that is divided changes rounding only.
     pub micro_batch: usize,
+    /// MiB that a step may keep for its backward pass, weights and optimizer not counted: batches and logits are divided to keep to it.
+    #[schemars(range(min = 1))]
+    pub activation_memory: usize,
+    /// Compute each block again in the backward pass instead of keeping what it computed: a third more work for a fraction of the memory.
+    pub gradient_checkpointing: Recompute,
+    /// Write a checkpoint every so many steps, from which a run that was killed goes on; 0: only after each stage.
+    pub save_steps: usize,
+    /// Checkpoints within a stage that are kept; those of stages all are.
+    #[schemars(range(min = 1))]
+    pub save_total_limit: usize,
+    /// Stop, and go back to the last good checkpoint, when the chosen responses' mean KL estimate to the initial model, in nats a token,
+    /// exceeds this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub max_kl: Option<f64>,
+    /// The same when the chosen responses' log-probability has fallen by more than this since the stage began, in nats a response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub max_chosen_drop: Option<f64>,
     /// Passes over a stage's pairs, unless the policy says otherwise.
     #[schemars(range(min = 1, max = 1000))]
     pub epochs: u32,
@@ -658,11 +684,37 @@ impl Default for Train {
             max_grad_norm: 1.0,
             batch: 32,
             micro_batch: 0,
+            activation_memory: 256,
+            gradient_checkpointing: Recompute::Auto,
+            save_steps: 100,
+            save_total_limit: 2,
+            max_kl: None,
+            max_chosen_drop: None,
             epochs: 1,
             reference: Reference::Previous,
             lora: None,
         }
     }
+}
+
+impl Train {
+    /// Without what changes no output: when checkpoints are written, and whether blocks are computed twice.
+    pub fn keyed(&self) -> Self {
+        let Self { gradient_checkpointing, save_steps, save_total_limit, .. } = Self::default();
+        Self { gradient_checkpointing, save_steps, save_total_limit, ..self.clone() }
+    }
+}
+
+/// Whether blocks are computed again in the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recompute {
+    /// Where one pair alone would exceed `activation_memory`.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// One loss, or several with weights.
@@ -765,10 +817,27 @@ pub struct Lora {
     /// Scale is alpha / rank.
     #[schemars(range(min = 1e-6))]
     pub alpha: f64,
+    /// Scale is alpha / √rank instead (rsLoRA, Kalajdzievski 2023), which keeps large ranks learning.
+    #[serde(default)]
+    pub rslora: bool,
+    /// Share of the adapter's inputs that are dropped in training.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub dropout: f64,
+    /// Also write the model with the adapter added to its weights, as `model/`.
+    #[serde(default)]
+    pub merge: bool,
     /// Names of the layers adapted.
     #[serde(default = "lora_targets")]
     #[schemars(length(min = 1))]
     pub targets: Vec<String>,
+}
+
+impl Default for Lora {
+    /// PEFT's numbers, on every linear layer.
+    fn default() -> Self {
+        Self { rank: 8, alpha: 8.0, rslora: false, dropout: 0.0, merge: false, targets: lora_targets() }
+    }
 }
 
 fn lora_targets() -> Vec<String> {

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::attention::{Masks, Turns, attend};
 use super::block::Block;
-use super::linear::{New, Norm, Role, Source, product};
+use super::chains::Chains;
+use super::linear::{Linear, New, Norm, Role, Source, product};
 use super::lora::{Adapter, Low};
 use super::spec::Spec;
 use super::weights::{Census, Weights};
@@ -43,6 +44,26 @@ pub struct Input<'a> {
     pub mask: Option<&'a Tensor>,
     /// Whether the adapter, if there is one, takes part.
     pub adapter: bool,
+}
+
+/// What is wanted of a pass.
+#[derive(Clone, Copy)]
+pub struct Aim<'a> {
+    /// Places whose hidden states are wanted `[U]`, in the flattened `[B · T]`.
+    pub wanted: &'a Tensor,
+    /// Attention by chains instead of masks, for a single row.
+    pub chains: Option<&'a Chains>,
+    /// Draws what an adapter in training drops; a block computed again draws the same.
+    pub seed: Option<u64>,
+}
+
+/// What all blocks of one pass share: masks and rotary angles.
+pub struct Pass<'a> {
+    masks: Masks<'a>,
+    chains: Option<&'a Chains>,
+    turns: Vec<Turns>,
+    adapter: bool,
+    seed: Option<u64>,
 }
 
 impl Decoder {
@@ -134,6 +155,11 @@ impl Decoder {
         Ok(())
     }
 
+    /// Adds the adapter to the weights; it is gone afterwards.
+    pub fn merge(&mut self) {
+        no_grad(|| self.blocks.iter_mut().flat_map(Block::linears_mut).for_each(Linear::merge));
+    }
+
     /// The adapter's matrices, with the name of the layer they change.
     pub fn adapter(&self) -> Vec<(String, &Low)> {
         let names = self.spec.family.names;
@@ -151,6 +177,16 @@ impl Decoder {
     /// Final hidden states `[B, T, C]`, normed and ready for [`Self::logits`].
     pub fn hidden(&self, input: &Input) -> Tensor {
         self.prefill(input, |_, _, _| {})
+    }
+
+    /// The same `[U, C]` at the positions wanted alone: of the last block's others nothing is needed but keys and values.
+    pub fn hidden_at(&self, input: &Input, aim: &Aim) -> Tensor {
+        let mut pass = self.pass(input, aim);
+        let mut x = self.embed(input);
+        for i in 0..self.blocks.len() {
+            x = self.block_at(i, x, &mut pass, aim);
+        }
+        self.last(&x)
     }
 
     /// As [`Self::hidden`]; `keep` is given every block's keys and values `[B, G, T, D]`, for decoding on.
@@ -182,27 +218,80 @@ impl Decoder {
 
     /// The whole pass; `attend` is given each block's turned queries, its keys and its values.
     fn run(&self, input: &Input, mut attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
-        let (spec, positions) = (&self.spec, input.positions);
-        let (h, g) = (spec.heads, spec.kv_heads);
-        let turns: Vec<Turns> = self.turns.iter().map(|turns| turns.at(positions)).collect();
+        let turns = self.turns_at(input);
         let mut x = self.embed(input); // [B, T, C]
         for (i, block) in self.blocks.iter().enumerate() {
-            let [q, k, v] = block.project(&x, spec, input.adapter);
-            let (q, k) = match spec.blocks[i].rope {
-                // Queries and keys turn together: half as many small operations.
-                Some(rope) => {
-                    let qk = turns[rope].turn(&Tensor::cat(&[q, k], 2)).transpose(1, 2); // [B, H + G, T, D]
-                    (qk.narrow(1, 0, h), qk.narrow(1, h, g))
-                }
-                None => (q.transpose(1, 2), k.transpose(1, 2)),
-            };
-            let context = attend(i, [&q, &k, &v.transpose(1, 2)]); // [B, H, T, D]
-            x = block.finish(x, &context, spec, input.adapter);
+            let [q, k, v] = self.project(i, &x, &turns, input.adapter);
+            let context = attend(i, [&q, &k, &v]); // [B, H, T, D]
+            x = block.finish(x, &context, &self.spec, input.adapter);
         }
         self.norm.forward(&x)
     }
 
-    fn embed(&self, input: &Input) -> Tensor {
+    /// What all blocks share of a pass that aims at some positions.
+    pub(super) fn pass<'a>(&self, input: &'a Input<'a>, aim: &'a Aim<'a>) -> Pass<'a> {
+        Pass {
+            masks: Masks::new(input, input.ids.size()[1]),
+            chains: aim.chains,
+            turns: self.turns_at(input),
+            adapter: input.adapter,
+            seed: aim.seed,
+        }
+    }
+
+    /// One block in full; after the last one only the positions wanted are left, `[1, U, C]`.
+    pub(super) fn block_at(&self, i: usize, x: Tensor, pass: &mut Pass, aim: &Aim) -> Tensor {
+        if let Some(seed) = pass.seed {
+            tch::manual_seed(seed.wrapping_add(i as u64).cast_signed());
+        }
+        let [q, k, v] = self.project(i, &x, &pass.turns, pass.adapter);
+        let mut context = match pass.chains {
+            Some(chains) => chains.attend(&q, &k, &v, &self.spec, i),
+            None => attend(&q, &k, &v, &mut pass.masks, &self.spec, i),
+        }; // [B, H, T, D]
+        let mut x = x;
+        if i + 1 == self.blocks.len() {
+            let (b, t, c) = (x.size()[0], x.size()[1], x.size()[2]);
+            let (h, d) = (context.size()[1], context.size()[3]);
+            let rows = context.transpose(1, 2).reshape([b * t, h, d]);
+            context = rows.index_select(0, aim.wanted).transpose(0, 1).unsqueeze(0); // [1, H, U, D]
+            x = x.reshape([1, b * t, c]).index_select(1, aim.wanted);
+        }
+        self.blocks[i].finish(x, &context, &self.spec, pass.adapter)
+    }
+
+    /// A block's queries `[B, H, T, D]`, keys and values `[B, G, T, D]`; queries and keys are turned.
+    fn project(&self, i: usize, x: &Tensor, turns: &[Turns], adapter: bool) -> [Tensor; 3] {
+        let spec = &self.spec;
+        let (h, g) = (spec.heads, spec.kv_heads);
+        let [q, k, v] = self.blocks[i].project(x, spec, adapter);
+        let (q, k) = match spec.blocks[i].rope {
+            // Queries and keys turn together: half as many small operations.
+            Some(rope) => {
+                let qk = turns[rope].turn(&Tensor::cat(&[q, k], 2)).transpose(1, 2); // [B, H + G, T, D]
+                (qk.narrow(1, 0, h), qk.narrow(1, h, g))
+            }
+            None => (q.transpose(1, 2), k.transpose(1, 2)),
+        };
+        [q, k, v.transpose(1, 2)]
+    }
+
+    fn turns_at(&self, input: &Input) -> Vec<Turns> {
+        self.turns.iter().map(|turns| turns.at(input.positions)).collect()
+    }
+
+    /// The number of blocks.
+    pub(super) fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The final norm of `[1, U, C]`, as `[U, C]`.
+    pub(super) fn last(&self, x: &Tensor) -> Tensor {
+        self.norm.forward(x).squeeze_dim(0)
+    }
+
+    /// The residual stream before the first block `[B, T, C]`.
+    pub(super) fn embed(&self, input: &Input) -> Tensor {
         let times = &self.spec.multipliers;
         let mut x = Tensor::embedding(&self.embedding, input.ids, -1, false, false); // [B, T, C]
         if times.rounded {

@@ -16,6 +16,11 @@ pub fn families() -> Option<(PathBuf, impl Iterator<Item = (&'static str, Model)
     Some((dir, models))
 }
 
+/// Room for a whole batch.
+fn roomy() -> Budget {
+    Budget { bytes: 1 << 30, recompute: crate::config::Recompute::Auto, trees: 0 }
+}
+
 fn model(oracles: &Path, name: &str) -> Model {
     model_in(oracles, name, Kind::Float)
 }
@@ -57,20 +62,31 @@ fn a_packed_row_gives_the_log_probabilities_of_separate_passes() {
         .map(|group| group.iter().map(|ids| tree::Sequence { ids: ids.clone(), from: 2 }).collect())
         .collect();
     let sequences: Vec<tree::Sequence> = groups.concat();
+    // Long enough to be attended to chain by chain, with a branch within a branch.
+    let trunk = ids(50, 1);
+    let long =
+        [vec![trunk.clone(), ids(45, 2)], vec![trunk.clone(), ids(40, 3)], vec![trunk.clone(), ids(20, 3), ids(40, 4)]];
+    let long: Vec<tree::Sequence> = long.iter().map(|parts| tree::Sequence { ids: parts.concat(), from: 50 }).collect();
     for (name, model) in models {
-        for rows in [tree::pack(&sequences, 96), tree::pack_groups(&groups)] {
-            assert!(rows.iter().any(|row| !row.is_chain()), "something is shared");
-            let scored = no_grad(|| model.score_rows(&rows, &sequences, true)).expect("scores");
-            let packed = Vec::<f32>::try_from(&scored.logprobs).expect("numbers");
-            for (s, sequence) in sequences.iter().enumerate() {
-                let own: Vec<f32> =
-                    packed.iter().zip(&scored.owner).filter(|(_, o)| **o == s as i64).map(|(p, _)| *p).collect();
-                let alone = plain(&model, &sequence.ids, 2);
-                assert_eq!(own.len(), alone.len());
-                for (j, (a, b)) in own.iter().zip(&alone).enumerate() {
-                    assert!((a - b).abs() < 5e-5, "{name}, sequence {s}, token {j}: {a} {b}");
-                }
-            }
+        assert_packed_as_alone(name, &model, &tree::pack(&sequences, 96), &sequences);
+        assert_packed_as_alone(name, &model, &tree::pack_groups(&groups), &sequences);
+        let row = tree::pack(&long, 1000);
+        assert!(row.len() == 1 && row[0].chains().len() == 3, "{:?}", row[0].chains());
+        assert_packed_as_alone(name, &model, &row, &long);
+    }
+}
+
+fn assert_packed_as_alone(name: &str, model: &Model, rows: &[tree::Row], sequences: &[tree::Sequence]) {
+    assert!(rows.iter().any(|row| !row.is_chain()), "something is shared");
+    let scored = no_grad(|| model.score_rows(rows, sequences, true)).expect("scores");
+    let packed = Vec::<f32>::try_from(&scored.logprobs).expect("numbers");
+    for (s, sequence) in sequences.iter().enumerate() {
+        let own: Vec<f32> =
+            packed.iter().zip(&scored.owner).filter(|(_, o)| **o == s as i64).map(|(p, _)| *p).collect();
+        let alone = plain(model, &sequence.ids, sequence.from);
+        assert_eq!(own.len(), alone.len());
+        for (j, (a, b)) in own.iter().zip(&alone).enumerate() {
+            assert!((a - b).abs() < 5e-5, "{name}, sequence {s}, token {j}: {a} {b}");
         }
     }
 }
@@ -121,13 +137,13 @@ fn one_step_moves_every_parameter_and_makes_the_text_likelier() {
             tree::Sequence { ids: ids(24, 7), from: 1 },
             tree::Sequence { ids: ids(24, 7)[..12].to_vec(), from: 1 },
         ];
-        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0);
+        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, roomy()).expect("a trainer");
         let first = trainer
-            .accumulate(&model, std::slice::from_ref(&group), |logps| vec![-1.0; logps.len()])
+            .accumulate(&model, std::slice::from_ref(&group), |_, logps| vec![-1.0; logps.len()])
             .expect("gradients");
         let norm = trainer.step(1e-3, 1.0).expect("a step");
         assert!(norm.is_finite() && norm > 0.0, "{name}: {norm}");
-        trainer.finish();
+        trainer.finish(&model);
         for ((parameter, old), (_, new)) in before.iter().zip(model.decoder.parameters()) {
             let moved = (new.detach() - old).abs().max().double_value(&[]);
             assert!(moved > 1e-4, "{name}: {parameter} moved by {moved}");
@@ -153,12 +169,12 @@ fn in_bf16_every_family_stays_near_its_numbers_in_f32_and_trains() {
             assert!(distance / (of_f32.len() as f32) < 0.1, "{name}: {of_f32:?} {:?}", response.logprobs);
         }
         let group = vec![tree::Sequence { ids: ids(24, 7), from: 1 }];
-        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0);
+        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, roomy()).expect("a trainer");
         let first = trainer
-            .accumulate(&model, std::slice::from_ref(&group), |logps| vec![-1.0; logps.len()])
+            .accumulate(&model, std::slice::from_ref(&group), |_, logps| vec![-1.0; logps.len()])
             .expect("gradients");
         trainer.step(1e-3, 1.0).expect("a step");
-        trainer.finish();
+        trainer.finish(&model);
         let after = model.log_probabilities(&group, true, |_| {}).expect("scores");
         assert!(after[0] > first[0], "{name}: {} {}", first[0], after[0]);
     }
@@ -169,7 +185,7 @@ fn an_adapter_on_every_layer_learns_and_reads_back_in_pefts_layout() {
     let Some((_, models)) = families() else { return };
     for (name, mut model) in models {
         let targets: Vec<String> = model.decoder.spec.family.names.linears().into_iter().map(str::to_owned).collect();
-        let lora = Lora { rank: 4, alpha: 8.0, targets: targets.clone() };
+        let lora = Lora { rank: 4, targets: targets.clone(), ..Lora::default() };
         let mut n = 0_u32;
         model
             .attach_new(&lora, || {
@@ -180,14 +196,14 @@ fn an_adapter_on_every_layer_learns_and_reads_back_in_pefts_layout() {
         let group = vec![tree::Sequence { ids: ids(20, 8), from: 1 }];
         let idle = model.log_probabilities(&group, true, |_| {}).expect("scores");
         let base: Vec<(String, Tensor)> = model.decoder.parameters().into_iter().map(|(n, p)| (n, p.copy())).collect();
-        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0);
+        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, roomy()).expect("a trainer");
         for _ in 0..2 {
             trainer
-                .accumulate(&model, std::slice::from_ref(&group), |logps| vec![-1.0; logps.len()])
+                .accumulate(&model, std::slice::from_ref(&group), |_, logps| vec![-1.0; logps.len()])
                 .expect("gradients");
             trainer.step(1e-2, 1.0).expect("a step");
         }
-        trainer.finish();
+        trainer.finish(&model);
         let tuned = model.log_probabilities(&group, true, |_| {}).expect("scores");
         assert!(tuned[0] > idle[0] + 0.1, "{name}: {} {}", idle[0], tuned[0]);
         assert_eq!(
@@ -214,7 +230,7 @@ fn an_adapter_on_every_layer_learns_and_reads_back_in_pefts_layout() {
 fn a_target_that_no_layer_is_called_is_named_with_the_layers_there_are() {
     let Some((_, models)) = families() else { return };
     for (name, mut model) in models.filter(|(name, _)| ["phi3", "gpt2"].contains(name)) {
-        let lora = Lora { rank: 4, alpha: 8.0, targets: vec!["q_proj".into()] };
+        let lora = Lora { rank: 4, targets: vec!["q_proj".into()], ..Lora::default() };
         let error = model.attach_new(&lora, || 0.5).expect_err("no such layer");
         let error = error.downcast_ref::<UserError>().expect("the user's").clone();
         let layers = if name == "phi3" { "qkv_proj, o_proj, gate_up_proj, down_proj" } else { "c_attn, c_proj, c_fc" };

@@ -205,7 +205,7 @@ fn an_adapter_that_peft_wrote_gives_pefts_logits_and_ours_reads_back() {
     assert!(difference(&model, false, initial) <= LOGIT_TOLERANCE, "the adapter is off");
 
     let saved = tempfile::tempdir().expect("a temporary folder");
-    let lora = Lora { rank: 8, alpha: 16.0, targets: vec!["q_proj".into()] };
+    let lora = Lora { rank: 8, alpha: 16.0, targets: vec!["q_proj".into()], ..Lora::default() };
     lora::save(saved.path(), &lora, "initial", &model.decoder.adapter()).expect("saving");
     let mut again = Model::load(&dir.join("initial"), &section()).expect("the initial model");
     again.attach_saved(saved.path()).expect("our adapter");

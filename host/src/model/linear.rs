@@ -99,6 +99,15 @@ impl Linear {
         }
     }
 
+    /// Adds the adapter's change to the weight, and forgets the adapter.
+    pub fn merge(&mut self) {
+        if let Some(low) = self.low.take() {
+            let change = if self.transposed { low.matrix().tr() } else { low.matrix() };
+            let merged = self.weight.to_kind(Kind::Float) + change;
+            self.weight.copy_(&merged);
+        }
+    }
+
     /// Its parameters by name, the adapter's not among them.
     pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
         all.push((format!("{at}{}.weight", self.name), self.weight.shallow_clone()));

@@ -1,12 +1,15 @@
-//! Rows of token trees through the decoder: log-probabilities of the scored tokens, and nothing else.
+//! Rows of token trees as tensors, and the log-probabilities of their scored tokens.
 //!
 //! Logits are made only at the positions that predict a scored token. With gradients or without: the caller decides by `no_grad`.
+
+use std::ops::Range;
 
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
 use super::Model;
-use super::decoder::Input;
+use super::chains::Chains;
+use super::decoder::{Aim, Input};
 use super::tree::{Row, Sequence};
 
 /// Padding of rows: any id will do, nothing sees it.
@@ -28,9 +31,45 @@ impl Scored {
     }
 }
 
+/// A batch of rows as the decoder takes them, `B` rows of `T` tokens, and what is predicted where.
+pub struct Layout {
+    ids: Tensor,          // [B, T]
+    positions: Tensor,    // [B, T]
+    mask: Option<Tensor>, // [B, 1, T, T]
+    chains: Option<Chains>,
+    wanted: Tensor, // [U], places in the flattened [B · T] that predict something, each once
+    /// For every scored token: which of those places predicts it, the token, and its sequence.
+    targets: Vec<(i64, i64, i64)>,
+}
+
+impl Layout {
+    /// How many places predict something.
+    pub fn places(&self) -> usize {
+        self.wanted.numel()
+    }
+
+    /// What is wanted of the pass. `seed` draws what an adapter in training drops.
+    pub fn aim(&self, seed: Option<u64>) -> Aim<'_> {
+        Aim { wanted: &self.wanted, chains: self.chains.as_ref(), seed }
+    }
+
+    /// What goes through the decoder.
+    pub fn input(&self, adapter: bool) -> Input<'_> {
+        let Self { ids, positions, mask, .. } = self;
+        Input { ids, positions, key_positions: None, mask: mask.as_ref(), adapter }
+    }
+}
+
 impl Model {
     /// Runs a batch of rows. `sequences` are those that the rows' members index.
     pub fn score_rows(&self, rows: &[Row], sequences: &[Sequence], adapter: bool) -> Result<Scored> {
+        let layout = self.lay_out(rows, sequences)?;
+        let hidden = self.decoder.hidden_at(&layout.input(adapter), &layout.aim(None));
+        self.score_places(&layout, &hidden, 0..layout.places())
+    }
+
+    /// The rows as tensors on the model's device.
+    pub fn lay_out(&self, rows: &[Row], sequences: &[Sequence]) -> Result<Layout> {
         for sequence in rows.iter().flat_map(|row| &row.members).map(|(s, _)| &sequences[*s]) {
             self.check_ids(&sequence.ids)?;
         }
@@ -39,71 +78,64 @@ impl Model {
         let mut ids = vec![PAD; count * width];
         let mut positions = vec![0_i64; count * width];
         // Padding stands on the right, where causality hides it: only branching rows need a mask.
-        let chains = rows.iter().all(Row::is_chain);
-        let mut mask = vec![false; if chains { 0 } else { count * width * width }];
-        // (node that predicts, token predicted, owner)
-        let (mut predicts, mut tokens, mut owner) = (Vec::new(), Vec::new(), Vec::new());
+        let chains = match rows {
+            [row] => Chains::of(row, &self.decoder.spec, self.device),
+            _ => None,
+        };
+        let unmasked = chains.is_some() || rows.iter().all(Row::is_chain);
+        let mut mask = vec![false; if unmasked { 0 } else { count * width * width }];
+        // A node may predict several tokens (its children): its logits are made once.
+        let (mut wanted, mut targets) = (Vec::new(), Vec::new());
         for (r, row) in rows.iter().enumerate() {
             let base = r * width;
             for (node, (&token, &depth)) in row.tokens.iter().zip(&row.depths).enumerate() {
                 ids[base + node] = i64::from(token);
                 positions[base + node] = depth as i64;
             }
-            if !chains {
+            if !unmasked {
                 row.visibility(width, &mut mask[base * width..(base + width) * width]);
             }
+            let mut place = vec![None; row.tokens.len()];
             for (s, path) in &row.members {
                 let ids = &sequences[*s].ids;
                 for j in sequences[*s].from.max(1)..ids.len() {
-                    predicts.push((base + path[j - 1]) as i64);
-                    tokens.push(i64::from(ids[j]));
-                    owner.push(*s as i64);
+                    let node = path[j - 1];
+                    let at = *place[node].get_or_insert_with(|| {
+                        wanted.push((base + node) as i64);
+                        wanted.len() as i64 - 1
+                    });
+                    targets.push((at, i64::from(ids[j]), *s as i64));
                 }
             }
         }
         let (b, t) = (count as i64, width as i64);
         let device = self.device;
-        let mask = match chains {
+        let there = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
+        let mask = match unmasked {
             true => None,
             false => Some(Tensor::f_from_slice(&mask)?.f_view([b, 1, t, t])?.f_to_device(device)?),
         };
-        let hidden = self.decoder.hidden(&Input {
-            ids: &Tensor::f_from_slice(&ids)?.f_view([b, t])?.f_to_device(device)?,
-            positions: &Tensor::f_from_slice(&positions)?.f_view([b, t])?.f_to_device(device)?,
-            key_positions: None,
-            mask: mask.as_ref(),
-            adapter,
-        });
-        // A node may predict several tokens (its children): its logits are made once. Where nearly all predict something, picking them
-        // out costs more than it saves.
-        let (unique, which) = distinct(&predicts);
-        let hidden = hidden.reshape([b * t, -1]);
-        let (hidden, which) = if unique.len() * 4 >= count * width * 3 {
-            (hidden, predicts)
-        } else {
-            (hidden.index_select(0, &Tensor::f_from_slice(&unique)?.f_to_device(device)?), which)
-        };
-        let logits = self.decoder.logits(&hidden); // [U, V]
-        let which = Tensor::f_from_slice(&which)?.f_to_device(device)?;
-        let tokens = Tensor::f_from_slice(&tokens)?.f_to_device(device)?;
-        let all = logits.log_softmax(-1, Kind::Float);
-        let flat = which * self.decoder.spec.vocabulary + tokens;
+        Ok(Layout {
+            ids: there(&ids)?.f_view([b, t])?,
+            positions: there(&positions)?.f_view([b, t])?,
+            mask,
+            chains,
+            wanted: there(&wanted)?,
+            targets,
+        })
+    }
+
+    /// Log-probabilities of what the `places` predict, given their hidden states `[places, C]`.
+    pub fn score_places(&self, layout: &Layout, hidden: &Tensor, places: Range<usize>) -> Result<Scored> {
+        let (from, to) = (places.start as i64, places.end as i64);
+        let here = layout.targets.iter().filter(|(at, ..)| (from..to).contains(at));
+        let (mut flat, mut owner) = (Vec::new(), Vec::new());
+        for &(at, token, sequence) in here {
+            flat.push((at - from) * self.decoder.spec.vocabulary + token);
+            owner.push(sequence);
+        }
+        let flat = Tensor::f_from_slice(&flat)?.f_to_device(self.device)?;
+        let all = self.decoder.logits(hidden).log_softmax(-1, Kind::Float); // [places, V]
         Ok(Scored { logprobs: all.view(-1).index_select(0, &flat), owner })
     }
-}
-
-/// The distinct values in order of first appearance, and for every value its index among them.
-fn distinct(values: &[i64]) -> (Vec<i64>, Vec<i64>) {
-    let mut seen = std::collections::HashMap::new();
-    let mut unique = Vec::new();
-    let which = values
-        .iter()
-        .map(|&v| {
-            *seen.entry(v).or_insert_with(|| {
-                unique.push(v);
-                unique.len() as i64 - 1
-            })
-        })
-        .collect();
-    (unique, which)
 }

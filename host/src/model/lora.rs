@@ -1,7 +1,8 @@
-//! Low-rank adapters (LoRA, Hu et al. 2021) in PEFT's layout: `W x + (alpha / r) B (A x)`.
+//! Low-rank adapters (LoRA, Hu et al. 2021) in PEFT's layout: `W x + (alpha / r) B (A x)`, or alpha / √r with rsLoRA.
 //!
 //! Read from and written to `adapter_config.json` and `adapter_model.safetensors`, so that PEFT loads ours and we load PEFT's.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -19,14 +20,30 @@ pub struct Low {
     /// B `[out, r]`.
     pub b: Tensor,
     scale: f64,
+    /// Share of the inputs dropped: above 0 only while a trainer holds the adapter.
+    pub dropout: Cell<f64>,
 }
 
 impl Low {
-    /// `(alpha / r) B A x`, computed in the adapter's own format.
+    /// The scaled `B A x`, computed in the adapter's own format.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let x = &match self.dropout.get() {
+            0.0 => x.shallow_clone(),
+            share => x.dropout(share, true),
+        };
         let y = x.to_kind(self.a.kind()).linear::<Tensor>(&self.a, None).linear::<Tensor>(&self.b, None);
         (y * self.scale).to_kind(x.kind())
     }
+
+    /// The same as a matrix `[out, in]`, in f32.
+    pub fn matrix(&self) -> Tensor {
+        self.b.matmul(&self.a) * self.scale
+    }
+}
+
+/// alpha / r, or alpha / √r with rsLoRA.
+fn scale(alpha: f64, rank: f64, rslora: bool) -> f64 {
+    alpha / if rslora { rank.sqrt() } else { rank }
 }
 
 /// Where the matrices of a layer come from.
@@ -61,7 +78,8 @@ impl<F: FnMut() -> f32> Adapter for New<'_, F> {
         Ok(Some(Low {
             a: Tensor::from_slice(&values).view([rank, input]).to_device(self.device),
             b: Tensor::zeros([out, rank], (Kind::Float, self.device)),
-            scale: self.lora.alpha / self.lora.rank as f64,
+            scale: scale(self.lora.alpha, self.lora.rank as f64, self.lora.rslora),
+            dropout: Cell::new(0.0),
         }))
     }
 }
@@ -74,7 +92,7 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Opens the folder; features that change the mathematics beyond rank, alpha and targets are refused by name.
+    /// Opens the folder; features that change the mathematics beyond rank, alpha, rsLoRA and targets are refused by name.
     pub fn open(dir: &Path, device: Device) -> Result<Self> {
         let path = dir.join("adapter_config.json");
         let text = std::fs::read_to_string(&path)
@@ -82,7 +100,7 @@ impl Saved {
         let config: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| UserError::new(format!("{} is not JSON: {e}", path.display())))?;
         // `fan_in_fan_out` says how PEFT would merge into GPT-2's transposed matrices; A and B are the same with it and without.
-        for field in ["use_dora", "use_rslora", "lora_bias"] {
+        for field in ["use_dora", "lora_bias"] {
             if config.get(field).and_then(serde_json::Value::as_bool) == Some(true) {
                 return Err(UserError::new(format!("{}: `{field}` is not supported", path.display())).into());
             }
@@ -97,9 +115,10 @@ impl Saved {
                 UserError::new(format!("{}: `{key}` is missing or not a positive number", path.display()))
             })
         };
+        let rslora = config.get("use_rslora").and_then(serde_json::Value::as_bool) == Some(true);
         let (rank, alpha) = (number("r")?, number("lora_alpha")?);
         let weights = Weights::open_files(vec![dir.join("adapter_model.safetensors")], device, Kind::Float)?;
-        Ok(Self { weights, rank: rank as i64, scale: alpha / rank })
+        Ok(Self { weights, rank: rank as i64, scale: scale(alpha, rank, rslora) })
     }
 
     /// An error where the file held matrices of layers that the model does not have.
@@ -118,6 +137,7 @@ impl Adapter for Saved {
             a: self.weights.take(&a, &[self.rank, input])?,
             b: self.weights.take(&b, &[out, self.rank])?,
             scale: self.scale,
+            dropout: Cell::new(0.0),
         }))
     }
 }
@@ -131,7 +151,7 @@ pub fn save(dir: &Path, lora: &Lora, base: &str, layers: &[(String, &Low)]) -> R
         "base_model_name_or_path": base,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "lora_dropout": 0.0,
+        "lora_dropout": lora.dropout,
         "target_modules": lora.targets,
         "bias": "none",
         "fan_in_fan_out": false,
@@ -139,7 +159,7 @@ pub fn save(dir: &Path, lora: &Lora, base: &str, layers: &[(String, &Low)]) -> R
         "init_lora_weights": true,
         "modules_to_save": null,
         "use_dora": false,
-        "use_rslora": false,
+        "use_rslora": lora.rslora,
     });
     let path = dir.join("adapter_config.json");
     std::fs::write(&path, serde_json::to_string_pretty(&config)?)

@@ -17,10 +17,15 @@ mod batches;
 mod pooling;
 pub mod encoder;
 pub mod tree;
+mod chains;
 mod logprobs;
 mod sampler;
 mod adamw;
+mod division;
+mod recompute;
+mod out_of_memory;
 mod trainer;
+mod checkpoint;
 mod look;
 
 #[cfg(test)]
@@ -36,10 +41,12 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use adamw::AdamW;
+pub use checkpoint::{Checkpoints, Saved, checksum};
 pub use decoder::Decoder;
-pub use device::matmul_rate;
+pub use device::{matmul_rate, processor_seconds, resident};
+pub use division::Budget;
 pub use look::{Facts, Memory, inspect, logits};
+pub use out_of_memory::will_be_caught;
 
 pub use sampler::{Request, Sampled, Sampling};
 pub use spec::Spec;
@@ -145,6 +152,11 @@ impl Model {
         let mut saved = lora::Saved::open(dir, self.device)?;
         self.decoder.attach(&mut saved)?;
         saved.finish().with_context(|| format!("reading {}", dir.display()))
+    }
+
+    /// Adds the adapter to the weights; it is gone afterwards.
+    pub fn merge(&mut self) {
+        self.decoder.merge();
     }
 
     /// Refuses ids and lengths for which the decoder has no place: its tensors would be indexed out of range.

@@ -55,7 +55,7 @@ impl Row {
     }
 
     /// Appends the forest of another row.
-    fn join(&mut self, other: Row) {
+    pub fn join(&mut self, other: Row) {
         let base = self.tokens.len();
         self.tokens.extend(other.tokens);
         self.parents.extend(other.parents.into_iter().map(|p| p + base));
@@ -67,6 +67,34 @@ impl Row {
     /// Whether every token follows the one before it: plain causal attention then shows each what it may see.
     pub fn is_chain(&self) -> bool {
         self.parents.iter().enumerate().all(|(node, &parent)| parent == node.saturating_sub(1))
+    }
+
+    /// The row cut at its branchings: chains in order.
+    pub fn chains(&self) -> Vec<Chain> {
+        let mut chains: Vec<Chain> = Vec::new();
+        let mut place = Vec::with_capacity(self.tokens.len()); // chain of each node, and its number there
+        for (node, &parent) in self.parents.iter().enumerate() {
+            if node > 0
+                && parent + 1 == node
+                && let Some(chain) = chains.last_mut()
+            {
+                let at = chain.length;
+                chain.length += 1;
+                place.push((chains.len() - 1, at));
+                continue;
+            }
+            let before = if parent == node {
+                Vec::new()
+            } else {
+                let (of, at): (usize, usize) = place[parent];
+                let mut before = chains[of].before.clone();
+                before.push((of, at + 1));
+                before
+            };
+            place.push((chains.len(), 0));
+            chains.push(Chain { length: 1, before });
+        }
+        chains
     }
 
     /// Writes the row's visibility into `mask`, `width` × `width`, row-major; padding sees itself, so that its softmax is defined.
@@ -81,6 +109,15 @@ impl Row {
             mask[node * width + node] = true;
         }
     }
+}
+
+/// A stretch of a row in which every token follows the one before it, and what it sees from before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Its tokens.
+    pub length: usize,
+    /// The chains that its first token descends from, and how much of each, from the root on.
+    pub before: Vec<(usize, usize)>,
 }
 
 /// The tokens that predict another.
@@ -109,9 +146,13 @@ pub fn pack(sequences: &[Sequence], budget: usize) -> Vec<Row> {
     rows
 }
 
-/// One tree per group of sequences; then small trees share rows no wider than the largest: first fit, largest first. Where every group is
-/// a single sequence, each keeps its own row: plain chains need no mask.
+/// One tree per group of sequences; then small trees share rows: see [`join`].
 pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
+    join(trees(groups))
+}
+
+/// One tree per group of sequences, which are numbered over all groups.
+pub fn trees(groups: &[Vec<Sequence>]) -> Vec<Row> {
     let mut trees = Vec::with_capacity(groups.len());
     let mut base = 0;
     for group in groups {
@@ -124,6 +165,12 @@ pub fn pack_groups(groups: &[Vec<Sequence>]) -> Vec<Row> {
         base += group.len();
         trees.push(row);
     }
+    trees
+}
+
+/// Small trees share rows no wider than the largest: first fit, largest first. Where every tree is a chain, each keeps its own row: plain
+/// chains need no mask.
+pub fn join(mut trees: Vec<Row>) -> Vec<Row> {
     if trees.iter().all(Row::is_chain) {
         return trees;
     }
@@ -157,6 +204,15 @@ mod tests {
         assert_eq!(row.parents, [0, 0, 1, 1, 3]);
         assert_eq!(row.depths, [0, 1, 2, 2, 3]);
         assert_eq!(row.members[2], (1, vec![0, 1, 3, 4]));
+    }
+
+    #[test]
+    fn a_row_is_cut_at_its_branchings() {
+        let mut row = pack(&[sequence(&[1, 2, 3]), sequence(&[1, 2, 4, 5]), sequence(&[1, 2, 4, 6])], 100).remove(0);
+        row.join(pack(&[sequence(&[7, 8])], 100).remove(0));
+        let chain = |length, before: &[(usize, usize)]| Chain { length, before: before.into() };
+        let expected = [chain(3, &[]), chain(2, &[(0, 2)]), chain(1, &[(0, 2), (1, 1)]), chain(2, &[])];
+        assert_eq!(row.chains(), expected);
     }
 
     #[test]

@@ -186,6 +186,7 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     let partial = path.with_extension("partial");
     safetensors::serialize_to_file(views, Some(metadata), &partial)
         .with_context(|| format!("writing {}", partial.display()))?;
+    File::open(&partial).and_then(|file| file.sync_all()).with_context(|| format!("writing {}", partial.display()))?;
     std::fs::rename(&partial, path).with_context(|| format!("writing {}", path.display()))
 }
 

@@ -303,6 +303,7 @@ fn metrics(draw: &mut Draw) -> Vec<StepMetrics> {
                 kl: None,
                 num_tokens: 900 * (all.len() as u64 + 1),
                 tokens_per_second: 9300.0 + 300.0 * draw.normal(),
+                memory: None,
             });
         }
     }

@@ -87,6 +87,8 @@ impl Chain<'_> {
         let files = self.files(&sft.paths)?;
         let mut rest = sft.clone();
         rest.paths = endings(&sft.paths);
+        // When checkpoints are written changes nothing that is.
+        rest.save_steps = 0;
         Ok(json!({
             "sft": rest, "files": files, "seed": self.cfg.seed, "dtype": self.cfg.model.dtype,
             "from": self.files(self.cfg.model.path.as_slice())?,
@@ -182,7 +184,7 @@ impl Chain<'_> {
             }
             evaluate = Some(json!({ "evaluate": section, "files": self.files(&inputs)? }));
         }
-        let train = json!({ "train": cfg.train, "seed": cfg.seed, "model": model });
+        let train = json!({ "train": cfg.train.keyed(), "seed": cfg.seed, "model": model });
         self.add(Room::Train, &[Room::Stage], train)?;
         if let Some(evaluate) = evaluate {
             let part = json!({ "evaluate": evaluate, "seed": cfg.seed });

@@ -41,6 +41,7 @@ impl Context {
             section: &self.cfg.model,
             train: &self.cfg.train,
             seed: self.cfg.seed,
+            model_key: &self.keys.model,
         }
     }
 }

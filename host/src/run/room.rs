@@ -81,6 +81,7 @@ impl Room {
     pub fn kept_outputs(self) -> &'static [&'static str] {
         match self {
             Self::Score => &["scores.jsonl", "scores.keys.json", "score-usage.json"],
+            Self::Train => &["reference.json"],
             _ => &[],
         }
     }

@@ -1,6 +1,7 @@
 //! Supervised fine-tuning: trains a model on texts, from random weights or on from a folder, and writes a model folder.
 //!
-//! One document a row; a batch's documents are of similar length, so little is padded. It knows nothing of preferences.
+//! One document a row; a batch's documents are of similar length, so little is padded. Checkpoints within `out` let a run that was killed go
+//! on. It knows nothing of preferences.
 
 mod batches;
 mod tokenizer;
@@ -11,11 +12,12 @@ use std::time::Instant;
 use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
-use crate::config::{ModelSection, Sft};
+use crate::config::{ModelSection, Recompute, Sft};
 use crate::error::UserError;
 use crate::model::tree::Sequence;
-use crate::model::{Model, Spec, Trainer};
+use crate::model::{Budget, Checkpoints, Model, Spec, Trainer};
 use crate::progress::Progress;
 
 pub use batches::shuffle;
@@ -37,6 +39,18 @@ pub struct Summary {
 /// AdamW's betas for language modelling at high rates and small batches.
 const BETAS: [f64; 2] = [0.9, 0.98];
 const MAX_GRAD_NORM: f64 = 1.0;
+/// Bytes that a step may keep for its backward pass.
+const ACTIVATIONS: usize = 512 << 20;
+
+/// Where a checkpoint was taken.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Position {
+    step: usize,
+    tokens: usize,
+    /// Sum of the losses of the last tenth of the steps, and how many those are.
+    late: f64,
+    late_steps: u32,
+}
 
 /// Trains on `texts` and writes the model to `out`. `base` is the folder with the tokenizer and, where `sft.model` is none, the weights.
 pub fn room(
@@ -56,17 +70,31 @@ pub fn room(
         None => Model::load(base, section)?,
     };
     let documents = documents(&model, texts, sft.max_tokens.min(model.decoder.spec.positions as usize))?;
-    let mut trainer = Trainer::new(&model, BETAS, sft.weight_decay);
+    let budget = Budget { bytes: ACTIVATIONS, recompute: Recompute::Auto, trees: 0 };
+    let mut trainer = Trainer::new(&model, BETAS, sft.weight_decay, budget)?;
+    let checkpoints = Checkpoints::new(out.join("checkpoints"), 2);
+    let mut at = match checkpoints.latest(|_: &Position| true)? {
+        Some(saved) => {
+            saved.restore(&mut trainer)?;
+            saved.position
+        }
+        None => Position::default(),
+    };
     let progress = Progress::start("sft", sft.steps as u64, "steps");
     let started = Instant::now();
-    let (mut tokens, mut late, mut late_steps) = (0, 0.0, 0);
     let mut batches = batches::Batches::new(&documents, sft.batch, seed);
+    progress.advance(at.step as u64);
+    let (resumed, mut tokens) = (at.step, 0);
     for step in 0..sft.steps {
+        let batch = batches.next();
+        if step < resumed {
+            continue;
+        }
         let batch: Vec<Vec<Sequence>> =
-            batches.next().into_iter().map(|d| vec![Sequence { ids: documents[d].clone(), from: 1 }]).collect();
+            batch.into_iter().map(|d| vec![Sequence { ids: documents[d].clone(), from: 1 }]).collect();
         let scored: usize = batch.iter().map(|g| g[0].ids.len() - 1).sum();
         let mean = -1.0 / scored as f64;
-        let logps = trainer.accumulate(&model, &batch, |logps| vec![mean; logps.len()])?;
+        let logps = trainer.accumulate(&model, &batch, |_, logps| vec![mean; logps.len()])?;
         let loss = logps.iter().sum::<f64>() * mean;
         let norm = trainer.step(sft.learning_rate * rate(step, sft.steps, sft.warmup), MAX_GRAD_NORM)?;
         if !norm.is_finite() || !loss.is_finite() {
@@ -76,8 +104,13 @@ pub fn room(
         }
         tokens += scored + batch.len();
         if step * 10 >= sft.steps * 9 {
-            late += loss;
-            late_steps += 1;
+            at.late += loss;
+            at.late_steps += 1;
+        }
+        at.step = step + 1;
+        at.tokens += scored + batch.len();
+        if sft.save_steps > 0 && at.step % sft.save_steps == 0 && at.step < sft.steps {
+            checkpoints.save(at.step as u64, &mut trainer, &at)?;
         }
         if step % 20 == 0 {
             progress.note(format!("loss {loss:.3}"));
@@ -85,10 +118,11 @@ pub fn room(
         progress.advance(1);
     }
     let rate = tokens as f64 / started.elapsed().as_secs_f64();
-    trainer.finish();
+    trainer.finish(&model);
     model.save(out, base)?;
+    checkpoints.remove()?;
     let parameters = model.decoder.parameters().iter().map(|(_, p)| p.numel()).sum();
-    let summary = Summary { parameters, tokens, loss: late / f64::from(late_steps.max(1)), rate };
+    let summary = Summary { parameters, tokens: at.tokens, loss: at.late / f64::from(at.late_steps.max(1)), rate };
     progress.end();
     Ok(summary)
 }

@@ -9,14 +9,16 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::batches::Mismatch;
+use super::known::{self, KnownReference, by_mismatch};
+use super::limits::Limits;
 use super::stage_training::{
-    Logps, ReferenceLogps, StageSettings, log_probabilities, mismatched_logps, mismatches, train,
+    Logps, Position, ReferenceLogps, StageRun, StageSettings, log_probabilities, mismatches, train,
 };
 use crate::config::{ModelSection, Reference, Train};
 use crate::data::jsonl;
 use crate::error::UserError;
-use crate::model::{Model, lora};
+use crate::model::{Checkpoints, Model, checksum, lora};
+use crate::progress::say;
 use crate::records::{Outcome, Overrides, Pair, PastStage, Stage, StepMetrics};
 
 /// One trained stage, an entry of `training.json`.
@@ -42,6 +44,12 @@ pub struct TrainedStage {
     pub outcome: Outcome,
     /// Folder of its checkpoint, under `checkpoints/`.
     pub checkpoint: String,
+    /// CRC-32 of the weights in it, as hex: against accidents.
+    #[serde(default)]
+    pub checksum: String,
+    /// Why it was stopped before its end and the policy taken back: a limit of `[train]`. No stage follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
 }
 
 impl TrainedStage {
@@ -70,8 +78,11 @@ pub struct Training<'a> {
     pub train: &'a Train,
     /// The run's seed.
     pub seed: u64,
+    /// Digest of the initial model.
+    pub model_key: &'a str,
 }
 
+const CHECKPOINTS: &str = "checkpoints";
 const RECORD: &str = "training.json";
 
 /// Trains every stage that `next_stage` gives, until it gives none. Stages that `training.json` lists are kept.
@@ -88,7 +99,6 @@ pub fn room(
             .hint("responses made elsewhere need `token_ids` and `prompt_token_ids` to be trained on")
             .into());
     }
-    let everyone: Vec<&Pair> = pairs.iter().collect();
     let initial_model = Model::load(training.initial, training.section)?;
     for pair in pairs {
         for response in [&pair.chosen_token_ids, &pair.rejected_token_ids] {
@@ -96,12 +106,17 @@ pub fn room(
             initial_model.check_ids(&ids).with_context(|| format!("pair {}", pair.id))?;
         }
     }
-    let initial = log_probabilities(&initial_model, &everyone, false)?;
-    let mut done = read_trained(training.run)?;
-    let model = start(training, initial_model, &done)?;
-    let mut metrics = Metrics::open(training.run, done.iter().map(|s| s.steps).sum())?;
+    let initial = known::initial(training, &initial_model, pairs)?;
+    let checkpoints = Checkpoints::new(training.run.join(CHECKPOINTS), training.train.save_total_limit);
+    let mut done = whole_stages(training)?;
+    let mut model = start(training, initial_model, &done)?;
+    let mut metrics = Metrics::open(training.run)?;
+    let steps_before = done.iter().map(|stage| stage.steps).sum();
+    let mut saved =
+        checkpoints.latest(|at: &Position| at.stage == done.len() && steps_before + at.step as u64 <= metrics.steps)?;
+    metrics.resume(steps_before, saved.as_ref().map_or(0, |saved| saved.position.step as u64))?;
     let mut reference = KnownReference::after(training, &done, &initial);
-    loop {
+    while done.last().is_none_or(|stage| stage.stopped.is_none()) {
         let history: Vec<PastStage> = done
             .iter()
             .map(|s| PastStage { name: s.name.clone(), pairs: s.pairs.clone(), outcome: Some(s.outcome.clone()) })
@@ -117,12 +132,13 @@ pub fn room(
         }
         let started = Instant::now();
         let chosen: Vec<&Pair> = stage.pairs.iter().map(|&i| &pairs[i as usize]).collect();
+        let initial: Vec<Logps> = stage.pairs.iter().map(|&i| initial[i as usize]).collect();
         let settings = StageSettings::new(training.train, &stage.overrides)?;
         let first_step = done.iter().map(|s| s.steps).sum();
         let seed = (training.seed, first_step);
         let wanted = mismatches(&model, &chosen, training.train, &settings, seed)?;
-        // Also what the outcome is measured from, so it is made for a loss without a reference too.
-        let before = log_probabilities(&model, &chosen, true)?;
+        // Also what the outcome is measured from, so it is made for a loss without a reference too. A new adapter changes nothing yet.
+        let before = if done.is_empty() { initial.clone() } else { log_probabilities(&model, &chosen, true)? };
         let refreshed = stage.refresh_reference && training.train.reference == Reference::Previous;
         if refreshed && !done.is_empty() {
             reference.becomes(checkpoint_before(training, &done), &stage.pairs, &before, pairs.len());
@@ -141,43 +157,56 @@ pub fn room(
                 },
             }),
         };
-        let last = train(
-            &model,
-            &stage.name,
-            &chosen,
-            stage_reference.as_ref(),
-            refreshed || done.is_empty(),
-            training.train,
-            &settings,
+        let run = StageRun {
+            name: &stage.name,
+            pairs: &chosen,
+            reference: stage_reference.as_ref(),
+            at_reference: refreshed || done.is_empty(),
+            config: training.train,
+            settings: &settings,
             seed,
-            |m| metrics.add(m),
-        )?;
-        metrics.end_stage();
+            limits: Some(Limits::new(training.train, &initial, &before)),
+            checkpoints: Some((&checkpoints, done.len())),
+        };
+        let end = train(&model, &run, saved.take().as_ref(), |m| metrics.add(m))?;
+        if let Some(why) = &end.stopped {
+            say("train", &format!("{}: stopped at {why}", stage.name));
+            if end.steps == 0 {
+                model = start(training, Model::load(training.initial, training.section)?, &done)?;
+            }
+        }
+        metrics.end_stage(first_step, end.steps as u64)?;
         let after = log_probabilities(&model, &chosen, true)?;
-        let outcome =
-            Outcome {
-                loss: last.loss,
-                reward_accuracy: last.accuracy,
-                margin: last.margin,
-                kl_to_initial: mean(stage.pairs.iter().zip(&after).map(|(&i, now)| {
-                    (now[0] - initial[i as usize][0]) / pairs[i as usize].chosen_token_ids.len() as f64
-                })),
-                chosen_logprob_change: mean(after.iter().zip(&before).map(|(now, then)| now[0] - then[0])),
-                evaluation: BTreeMap::new(),
-            };
+        let outcome = Outcome {
+            loss: end.last.loss,
+            reward_accuracy: end.last.accuracy,
+            margin: end.last.margin,
+            kl_to_initial: mean(
+                after
+                    .iter()
+                    .zip(&initial)
+                    .zip(&chosen)
+                    .map(|((now, then), pair)| (now[0] - then[0]) / pair.chosen_token_ids.len() as f64),
+            ),
+            chosen_logprob_change: mean(after.iter().zip(&before).map(|(now, then)| now[0] - then[0])),
+            evaluation: BTreeMap::new(),
+        };
         let checkpoint = format!("{}-{}", done.len(), folder_name(&stage.name));
-        save(training, &model, &training.run.join("checkpoints").join(&checkpoint))?;
+        let folder = training.run.join(CHECKPOINTS).join(&checkpoint);
+        save(training, &model, &folder)?;
         done.push(TrainedStage {
             name: stage.name,
             pairs: stage.pairs,
             epochs: settings.epochs,
-            steps: metrics.steps - first_step,
+            steps: end.steps as u64,
             seconds: started.elapsed().as_secs_f64(),
             reason: stage.reason,
             refreshed,
             overrides: stage.overrides,
             outcome,
             checkpoint,
+            checksum: checksum_of(training, &folder)?,
+            stopped: end.stopped,
         });
         jsonl::write_json(&training.run.join(RECORD), &done)?;
     }
@@ -186,9 +215,39 @@ pub fn room(
             .hint("check the policy's settings")
             .into());
     }
-    let out = if training.train.lora.is_some() { "adapter" } else { "model" };
-    save(training, &model, &training.run.join(out))?;
+    let Some(lora) = &training.train.lora else {
+        save(training, &model, &training.run.join("model"))?;
+        checkpoints.clear()?;
+        return Ok(done);
+    };
+    save(training, &model, &training.run.join("adapter"))?;
+    if lora.merge {
+        model.merge();
+        model.save(&training.run.join("model"), training.initial)?;
+    }
+    checkpoints.clear()?;
     Ok(done)
+}
+
+/// The stages whose checkpoints are as they were written; the first that is damaged goes, and those after it, which began from it.
+fn whole_stages(training: &Training) -> Result<Vec<TrainedStage>> {
+    let mut done = read_trained(training.run)?;
+    let damaged = |stage: &TrainedStage| {
+        let folder = training.run.join(CHECKPOINTS).join(&stage.checkpoint);
+        checksum_of(training, &folder).ok().as_ref() != Some(&stage.checksum)
+    };
+    if let Some(first) = done.iter().position(damaged) {
+        say("train", &format!("the checkpoint {} is damaged; going back to the one before", done[first].checkpoint));
+        done.truncate(first);
+        jsonl::write_json(&training.run.join(RECORD), &done)?;
+    }
+    Ok(done)
+}
+
+/// CRC-32 of the weights in a checkpoint's folder, as hex.
+fn checksum_of(training: &Training, folder: &Path) -> Result<String> {
+    let name = if training.train.lora.is_some() { "adapter_model.safetensors" } else { "model.safetensors" };
+    Ok(format!("{:08x}", checksum(&folder.join(name))?))
 }
 
 /// The stages that a run has trained so far.
@@ -214,7 +273,7 @@ pub fn load_trained(training: &Training, dir: &Path) -> Result<Model> {
 fn start(training: &Training, initial: Model, done: &[TrainedStage]) -> Result<Model> {
     if let Some(stage) = done.last() {
         drop(initial);
-        return load_trained(training, &training.run.join("checkpoints").join(&stage.checkpoint));
+        return load_trained(training, &training.run.join(CHECKPOINTS).join(&stage.checkpoint));
     }
     let mut model = initial;
     if let Some(lora) = &training.train.lora {
@@ -232,91 +291,52 @@ fn save(training: &Training, model: &Model, dir: &Path) -> Result<()> {
 }
 
 /// The folder of the policy as it is before the next stage.
-fn checkpoint_before(training: &Training, done: &[TrainedStage]) -> PathBuf {
-    done.last().map_or_else(|| training.initial.to_owned(), |s| training.run.join("checkpoints").join(&s.checkpoint))
+pub fn checkpoint_before(training: &Training, done: &[TrainedStage]) -> PathBuf {
+    done.last().map_or_else(|| training.initial.to_owned(), |s| training.run.join(CHECKPOINTS).join(&s.checkpoint))
 }
 
-/// The reference's log-probabilities, as far as they are known; the rest is computed from its folder when a stage needs it.
-struct KnownReference {
-    model: PathBuf,
-    logps: Vec<Option<Logps>>,
-}
-
-impl KnownReference {
-    /// The initial model, or the policy as it was before the last stage that refreshed it.
-    fn after(training: &Training, done: &[TrainedStage], initial: &[Logps]) -> Self {
-        match done.iter().rposition(|stage| stage.refreshed) {
-            Some(last) if last > 0 => {
-                Self { model: checkpoint_before(training, &done[..last]), logps: vec![None; initial.len()] }
-            }
-            _ => Self { model: training.initial.to_owned(), logps: initial.iter().copied().map(Some).collect() },
-        }
-    }
-
-    fn becomes(&mut self, model: PathBuf, pairs: &[u32], logps: &[Logps], total: usize) {
-        self.model = model;
-        self.logps = vec![None; total];
-        for (&i, &logp) in pairs.iter().zip(logps) {
-            self.logps[i as usize] = Some(logp);
-        }
-    }
-
-    fn load(&self, training: &Training) -> Result<Model> {
-        if self.model == training.initial {
-            return Model::load(training.initial, training.section);
-        }
-        load_trained(training, &self.model)
-    }
-
-    fn of(&mut self, training: &Training, wanted: &[u32], pairs: &[Pair]) -> Result<Vec<Logps>> {
-        let missing: Vec<u32> = wanted.iter().copied().filter(|&i| self.logps[i as usize].is_none()).collect();
-        if !missing.is_empty() {
-            let model = self.load(training)?;
-            let of: Vec<&Pair> = missing.iter().map(|&i| &pairs[i as usize]).collect();
-            for (&i, logp) in missing.iter().zip(log_probabilities(&model, &of, true)?) {
-                self.logps[i as usize] = Some(logp);
-            }
-        }
-        Ok(wanted.iter().filter_map(|&i| self.logps[i as usize]).collect())
-    }
-}
-
-fn by_mismatch(model: &Model, pairs: &[&Pair], wanted: &[Mismatch]) -> Result<HashMap<Mismatch, Logps>> {
-    let logps = mismatched_logps(model, pairs, wanted, true)?;
-    Ok(wanted.iter().copied().zip(logps).collect())
-}
-
-/// `metrics.jsonl`, cut back to the stages that are done when a run is resumed.
+/// `metrics.jsonl`, cut back to the steps that the model holds when a run is resumed or taken back.
 struct Metrics {
+    path: PathBuf,
     file: jsonl::Appender<StepMetrics>,
     steps: u64,
-    /// Of the steps so far.
-    tokens: u64,
     /// Of the stages so far.
     tokens_before: u64,
 }
 
 impl Metrics {
-    fn open(run: &Path, steps: u64) -> Result<Self> {
+    fn open(run: &Path) -> Result<Self> {
         let path = run.join("metrics.jsonl");
-        let (mut kept, _) = jsonl::Appender::<StepMetrics>::open(&path)?;
-        kept.truncate(usize::try_from(steps)?);
-        jsonl::write(&path, &kept)?;
-        let (_, file) = jsonl::Appender::open(&path)?;
-        let tokens = kept.last().map_or(0, |last| last.num_tokens);
-        Ok(Self { file, steps, tokens, tokens_before: tokens })
+        let (kept, file) = jsonl::Appender::<StepMetrics>::open(&path)?;
+        Ok(Self { path, file, steps: kept.len() as u64, tokens_before: 0 })
+    }
+
+    /// Keeps the steps of the stages before and of the one that goes on.
+    fn resume(&mut self, before: u64, step: u64) -> Result<()> {
+        let (mut kept, _) = jsonl::Appender::<StepMetrics>::open(&self.path)?;
+        let wanted = usize::try_from(before + step)?;
+        if kept.len() > wanted {
+            kept.truncate(wanted);
+            jsonl::write(&self.path, &kept)?;
+            self.file = jsonl::Appender::open(&self.path)?.1;
+        }
+        self.steps = kept.len() as u64;
+        let last = usize::try_from(before)?.checked_sub(1).and_then(|last| kept.get(last));
+        self.tokens_before = last.map_or(0, |last| last.num_tokens);
+        Ok(())
     }
 
     /// A stage counts its tokens from 0, the file from the first stage on.
     fn add(&mut self, metrics: &StepMetrics) -> Result<()> {
-        self.tokens = self.tokens_before + metrics.num_tokens;
-        self.file.append([&StepMetrics { num_tokens: self.tokens, ..metrics.clone() }])?;
+        let num_tokens = self.tokens_before + metrics.num_tokens;
+        self.file.append([&StepMetrics { num_tokens, ..metrics.clone() }])?;
         self.steps = metrics.step;
         Ok(())
     }
 
-    fn end_stage(&mut self) {
-        self.tokens_before = self.tokens;
+    /// A stage that began after `before` steps has ended with so many of its own.
+    fn end_stage(&mut self, before: u64, steps: u64) -> Result<()> {
+        self.resume(before + steps, 0)
     }
 }
 

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use super::batches::{Batches, Mismatch, mismatched};
+use super::limits::Limits;
 use super::loss::{BatchFacts, LossSettings, PairLogps, PairLoss, kl_estimate, pair_loss};
 use super::schedule;
+use super::sums::Sums;
 use crate::config::{Loss, Train};
 use crate::error::UserError;
 use crate::model::tree::Sequence;
-use crate::model::{Model, Trainer};
+use crate::model::{Budget, Checkpoints, Model, Saved, Trainer, resident};
 use crate::progress::{Progress, say};
 use crate::records::{Overrides, Pair, StepMetrics};
 
@@ -73,7 +76,7 @@ pub fn mismatches(
 }
 
 /// Means over the last epoch.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct LastEpoch {
     /// Loss.
     pub loss: f64,
@@ -83,62 +86,120 @@ pub struct LastEpoch {
     pub margin: f64,
 }
 
-/// Trains on `pairs` (in order in the first epoch, shuffled in later ones) and reports every step.
+/// One stage, and what it is trained with.
+#[derive(Clone, Copy)]
+pub struct StageRun<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its pairs, in order.
+    pub pairs: &'a [&'a Pair],
+    /// What the loss compares with, where it compares.
+    pub reference: Option<&'a ReferenceLogps>,
+    /// Whether the policy is its own reference before the first step, which is checked.
+    pub at_reference: bool,
+    /// The config's settings.
+    pub config: &'a Train,
+    /// The stage's departures from them.
+    pub settings: &'a StageSettings,
+    /// The run's seed, and the steps before this stage.
+    pub seed: (u64, u64),
+    /// How far the policy may go.
+    pub limits: Option<Limits<'a>>,
+    /// Where step checkpoints are kept, and how many stages came before.
+    pub checkpoints: Option<(&'a Checkpoints, usize)>,
+}
+
+/// Where within a stage a checkpoint was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Stages before this one.
+    pub stage: usize,
+    /// Steps of this one.
+    pub step: usize,
+    last: LastEpoch,
+    num_tokens: u64,
+}
+
+/// What a stage came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageEnd {
+    /// Steps that the model holds.
+    pub steps: usize,
+    /// Means over the last epoch.
+    pub last: LastEpoch,
+    /// Why it was stopped before its end, and the policy taken back.
+    pub stopped: Option<String>,
+}
+
+/// Trains a stage (its pairs in order in the first epoch, shuffled in later ones) and reports every step, from `from` on where a run is
+/// resumed. In the metrics `num_tokens` counts from the start of the stage.
 ///
-/// `reference` is asked for where the loss has one. Where `at_reference`, the policy is its own reference before the first step, which is
-/// checked. In the metrics `num_tokens` counts from the start of the stage.
-#[allow(clippy::too_many_arguments, reason = "each is one thing the stage is made of")]
+/// A stage that was stopped at a limit leaves the model at the checkpoint before; with `steps` 0 there was none, and what the model holds is
+/// not to be used.
 pub fn train(
     model: &Model,
-    name: &str,
-    pairs: &[&Pair],
-    reference: Option<&ReferenceLogps>,
-    at_reference: bool,
-    config: &Train,
-    settings: &StageSettings,
-    (seed, first_step): (u64, u64),
+    stage: &StageRun,
+    from: Option<&Saved<Position>>,
     mut report: impl FnMut(&StepMetrics) -> Result<()>,
-) -> Result<LastEpoch> {
+) -> Result<StageEnd> {
+    let StageRun { name, pairs, reference, config, settings, seed: (seed, first_step), .. } = *stage;
     let per_epoch = pairs.len().div_ceil(config.batch);
     let total = per_epoch * settings.epochs as usize;
     let warm = schedule::warm_steps(config.warmup, total);
     let progress = Progress::start("train", total as u64, "steps");
-    let mut trainer = Trainer::new(model, config.adam_betas, config.weight_decay);
-    let mut last = LastEpoch::default();
-    let mut num_tokens = 0;
-    for (step, batch) in Batches::new(pairs.len(), config.batch, settings.epochs, (seed, first_step)).enumerate() {
+    let mut trainer = Trainer::new(model, config.adam_betas, config.weight_decay, budget(config))?;
+    if let Some(lora) = &config.lora {
+        trainer = trainer.with_dropout(model, lora.dropout, seed.wrapping_add(first_step));
+    }
+    let mut at = Position { stage: 0, step: 0, last: LastEpoch::default(), num_tokens: 0 };
+    if let Some(saved) = from {
+        saved.restore(&mut trainer)?;
+        at = saved.position;
+        progress.advance(at.step as u64);
+    }
+    at.stage = stage.checkpoints.map_or(0, |(_, stages)| stages);
+    let mut stopped = None;
+    let batches = Batches::new(pairs.len(), config.batch, settings.epochs, stage.seed).enumerate();
+    for (step, batch) in batches.skip(at.step) {
         if step % per_epoch == 0 {
-            last = LastEpoch::default();
+            at.last = LastEpoch::default();
         }
         let started = std::time::Instant::now();
         let share = schedule::share(config.schedule, step, total, warm, config.final_rate);
         let rate = settings.learning_rate * share;
         let facts = facts(model, pairs, &batch, reference, &settings.loss)?;
-        let sum =
-            accumulate(&mut trainer, model, pairs, &batch, reference, &settings.loss, &facts, config.micro_batch)?;
+        let logps = accumulate(&mut trainer, model, stage, &batch, &facts)?;
+        let sum = sums(model, stage, &batch, &facts, &logps);
+        let kept = "lower train.learning_rate; the last checkpoint is kept";
         if let Some(pair) = &sum.not_finite {
             return Err(UserError::new(format!(
                 "training {name}: the loss is not finite at pair {pair}, step {}",
                 step + 1
             ))
-            .hint("lower train.learning_rate; the checkpoint of the stage before is kept")
+            .hint(kept)
             .into());
         }
-        if step == 0 && at_reference && sum.largest_ratio > SELF_CHECK {
+        if step == 0 && stage.at_reference && sum.largest_ratio > SELF_CHECK {
             bail!(
                 "training {name}: before the first step the policy differs from its reference by {:.3} nats on a pair; \
                  token ids or model are not those the reference was computed from",
                 sum.largest_ratio
             );
         }
+        let tokens = |i: usize| pairs[i].chosen_token_ids.len();
+        if let Some(why) = stage.limits.and_then(|limits| limits.passed(&batch, &logps, tokens)) {
+            at = go_back(&mut trainer, stage, step)?;
+            stopped = Some(format!("step {}: {why}; went back to step {}", step + 1, at.step));
+            break;
+        }
         let norm = trainer.step(rate, config.max_grad_norm)?;
         if !norm.is_finite() {
             return Err(UserError::new(format!("training {name}: the gradient is not finite at step {}", step + 1))
-                .hint("lower train.learning_rate; the checkpoint of the stage before is kept")
+                .hint(kept)
                 .into());
         }
         let n = batch.len() as f64;
-        num_tokens += sum.seen;
+        at.num_tokens += sum.seen;
         let metrics = StepMetrics {
             step: first_step + step as u64 + 1,
             stage: name.to_owned(),
@@ -154,25 +215,58 @@ pub fn train(
             logps_rejected: sum.logp_rejected / n,
             nll_loss: settings.loss.has_nll().then_some(sum.nll / n),
             kl: settings.loss.has(Loss::Kto).then_some(facts.kl),
-            num_tokens,
+            num_tokens: at.num_tokens,
             tokens_per_second: sum.tokens as f64 / started.elapsed().as_secs_f64(),
+            memory: resident(),
         };
         report(&metrics)?;
         let share = n / pairs.len() as f64;
-        last.loss += metrics.loss * share;
-        last.accuracy += metrics.rewards_accuracies * share;
-        last.margin += metrics.rewards_margins * share;
+        at.last.loss += metrics.loss * share;
+        at.last.accuracy += metrics.rewards_accuracies * share;
+        at.last.margin += metrics.rewards_margins * share;
+        at.step = step + 1;
+        // After the last step the stage itself is saved.
+        if let Some((checkpoints, _)) = stage.checkpoints
+            && config.save_steps > 0
+            && at.step % config.save_steps == 0
+            && at.step < total
+        {
+            checkpoints.save(metrics.step, &mut trainer, &at)?;
+        }
         progress.note(format!("{name}  loss {:.3}  margin {:+.2}", metrics.loss, metrics.rewards_margins));
         progress.advance(1);
     }
-    trainer.finish();
+    trainer.finish(model);
+    let last = at.last;
     progress.finish(&format!(
-        "{name}: {} pairs, {total} steps, loss {:.3}, reward accuracy {:.2}",
+        "{name}: {} pairs, {} steps, loss {:.3}, reward accuracy {:.2}{}",
         pairs.len(),
+        at.step,
         last.loss,
-        last.accuracy
+        last.accuracy,
+        if stopped.is_some() { ", stopped" } else { "" }
     ));
-    Ok(last)
+    Ok(StageEnd { steps: at.step, last, stopped })
+}
+
+/// Takes the policy back to the last checkpoint before `step`. One taken at this very step holds what has just been found to go too far.
+fn go_back(trainer: &mut Trainer, stage: &StageRun, step: usize) -> Result<Position> {
+    let nothing = Position { stage: 0, step: 0, last: LastEpoch::default(), num_tokens: 0 };
+    let Some((checkpoints, stages)) = stage.checkpoints else { return Ok(nothing) };
+    let Some(saved) = checkpoints.latest(|at: &Position| at.stage == stages && at.step < step)? else {
+        return Ok(nothing);
+    };
+    saved.restore(trainer)?;
+    Ok(saved.position)
+}
+
+/// What a step may keep in memory.
+pub fn budget(config: &Train) -> Budget {
+    Budget {
+        bytes: config.activation_memory.saturating_mul(1 << 20),
+        recompute: config.gradient_checkpointing,
+        trees: config.micro_batch,
+    }
 }
 
 /// What the losses must know of the whole batch before it is split: the mean length, and KTO's z.
@@ -196,34 +290,34 @@ fn facts(
     Ok(BatchFacts { kl: kl_estimate(&log_ratios), mean_chosen_tokens: tokens as f64 / batch.len() as f64 })
 }
 
-/// Adds the gradient of the batch's mean loss, `micro_batch` pairs at a time (0: all at once): the split changes rounding and nothing else.
-#[allow(clippy::too_many_arguments, reason = "each is one thing the gradient is made of")]
+/// Gathers the gradient of the batch's mean loss; log p of both responses of every pair.
 fn accumulate(
     trainer: &mut Trainer,
     model: &Model,
-    pairs: &[&Pair],
+    stage: &StageRun,
     batch: &[usize],
-    reference: Option<&ReferenceLogps>,
-    loss: &LossSettings,
     facts: &BatchFacts,
-    micro_batch: usize,
-) -> Result<Sums> {
+) -> Result<Vec<f64>> {
+    let groups: Vec<Vec<Sequence>> = batch.iter().map(|&i| sequences(stage.pairs[i])).collect();
+    let n = batch.len() as f64;
+    trainer.accumulate(model, &groups, |part, logps| {
+        let values = batch[part].iter().zip(logps.chunks(2)).map(|(&i, logp)| loss_of(stage, i, logp, facts));
+        values.flat_map(|value| [value.by_chosen / n, value.by_rejected / n]).collect()
+    })
+}
+
+fn loss_of(stage: &StageRun, i: usize, logp: &[f64], facts: &BatchFacts) -> PairLoss {
+    let then = stage.reference.map(|reference| &reference.pairs[i]);
+    pair_loss(&pair_logps(stage.pairs[i], logp, then), &stage.settings.loss, facts)
+}
+
+fn sums(model: &Model, stage: &StageRun, batch: &[usize], facts: &BatchFacts, logps: &[f64]) -> Sums {
     let mut sum = Sums::default();
-    let micro = if micro_batch == 0 { batch.len() } else { micro_batch };
-    for part in batch.chunks(micro) {
-        let groups: Vec<Vec<Sequence>> = part.iter().map(|&i| sequences(pairs[i])).collect();
-        trainer.accumulate(model, &groups, |logps| {
-            let mut derivative = Vec::with_capacity(logps.len());
-            for (&i, logp) in part.iter().zip(logps.chunks(2)) {
-                let then = reference.map(|reference| &reference.pairs[i]);
-                let value = pair_loss(&pair_logps(pairs[i], logp, then), loss, facts);
-                derivative.extend([value.by_chosen / batch.len() as f64, value.by_rejected / batch.len() as f64]);
-                sum.add(pairs[i], &value, logp, then, model.rounding());
-            }
-            derivative
-        })?;
+    for (&i, logp) in batch.iter().zip(logps.chunks(2)) {
+        let then = stage.reference.map(|reference| &reference.pairs[i]);
+        sum.add(stage.pairs[i], &loss_of(stage, i, logp, facts), logp, then, model.rounding());
     }
-    Ok(sum)
+    sum
 }
 
 /// More than two orders of summation can differ by in f32, less than any wrong token would cause. What bf16 rounds away comes on top.
@@ -272,51 +366,6 @@ fn pair_logps(pair: &Pair, logp: &[f64], reference: Option<&Logps>) -> PairLogps
         reference_rejected: reference[1],
         chosen_tokens: pair.chosen_token_ids.len(),
         rejected_tokens: pair.rejected_token_ids.len(),
-    }
-}
-
-/// Sums over a batch.
-#[derive(Default)]
-struct Sums {
-    loss: f64,
-    chosen: f64,
-    rejected: f64,
-    right: f64,
-    logp_chosen: f64,
-    logp_rejected: f64,
-    nll: f64,
-    /// Tokens computed: the prompt once.
-    tokens: usize,
-    /// Tokens as TRL counts them: the prompt with each response.
-    seen: u64,
-    largest_ratio: f64,
-    not_finite: Option<String>,
-}
-
-impl Sums {
-    fn add(&mut self, pair: &Pair, value: &PairLoss, logp: &[f64], reference: Option<&Logps>, rounding: f64) {
-        let finite = |numbers: &[f64]| numbers.iter().all(|x| x.is_finite());
-        let sound = finite(&[value.loss, value.by_chosen, value.by_rejected])
-            && finite(logp)
-            && reference.is_none_or(|logps| finite(logps));
-        if !sound && self.not_finite.is_none() {
-            self.not_finite = Some(pair.id.clone());
-        }
-        self.loss += value.loss;
-        self.chosen += value.reward_chosen;
-        self.rejected += value.reward_rejected;
-        self.right += f64::from(u8::from(value.reward_chosen > value.reward_rejected));
-        self.logp_chosen += logp[0];
-        self.logp_rejected += logp[1];
-        self.nll += value.nll;
-        let responses = [&pair.chosen_token_ids, &pair.rejected_token_ids];
-        self.tokens += pair.prompt_token_ids.len() + responses[0].len() + responses[1].len();
-        self.seen += responses.map(|ids| (pair.prompt_token_ids.len() + ids.len()) as u64).iter().sum::<u64>();
-        // Rounding errors of independent tokens add up like a random walk.
-        for ((now, then), ids) in logp.iter().zip(reference.into_iter().flatten()).zip(responses) {
-            let explained = rounding * (ids.len() as f64).sqrt();
-            self.largest_ratio = self.largest_ratio.max((now - then).abs() - explained);
-        }
     }
 }
 

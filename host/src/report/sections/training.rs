@@ -52,7 +52,7 @@ pub fn training(files: &RunFiles) -> Found<Training> {
         ),
     ];
     Ok(Training {
-        sentence: sentence(metrics, &spans),
+        sentence: sentence(metrics, &spans) + &stopped(files),
         figure: Figure {
             plots,
             caption: "Over optimizer steps; shaded bands are stages. The margin begins anew where a stage refreshes its reference.".into(),
@@ -60,6 +60,13 @@ pub fn training(files: &RunFiles) -> Found<Training> {
             table: Some(by_stage(metrics, &spans)),
         },
     })
+}
+
+/// Why training ended before its time, where it did.
+fn stopped(files: &RunFiles) -> String {
+    let stages = files.training.iter().flatten();
+    let said = stages.filter_map(|stage| Some(format!(" {} was stopped: {}.", stage.name, stage.stopped.as_ref()?)));
+    said.collect()
 }
 
 fn alternative(title: &str, series: &[Series]) -> String {

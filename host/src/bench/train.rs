@@ -1,0 +1,174 @@
+//! Preference training beside TRL's `DPOTrainer`, on the same checkpoint, data, dtype and one thread: 64 pairs in steps of 8.
+//!
+//! | case | what a pair costs |
+//! |---|---|
+//! | `small`, `base` | 15 M and 100 M parameters, prompts of 128 tokens, responses of 64: reference and step, as TRL does by default |
+//! | `… steps` | the same with the reference known: the steps only (`precompute_ref_log_probs`) |
+//! | `small long` | prompts of 512 tokens |
+//! | `small bf16 steps` | bf16 weights over f32 masters |
+//! | `small lora` | rank 8 on every linear layer |
+//!
+//! A step's time is the median over the steps, in seconds that the thread had a processor: other work on the machine does not count. TRL's
+//! is by the wall's clock: give it a quiet machine. Memory is the process's greatest resident set during the case, weights included. The models are
+//! those of `../shared/peers/p6_make_bench.py`, in `target/bench-models`; with `--peers` they are made where they are missing.
+
+mod models;
+mod peer;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Row;
+use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Schedule, Train};
+use crate::model::{Model, matmul_rate, processor_seconds, resident};
+use crate::records::{Overrides, Pair};
+use crate::train::{self, ReferenceLogps, StageRun, StageSettings};
+
+/// One line of the table.
+struct Case {
+    name: &'static str,
+    folder: &'static str,
+    /// The reference is known before: only steps are timed.
+    steps_only: bool,
+    dtype: Dtype,
+    lora: bool,
+    /// TRL's recorded numbers.
+    recorded: Option<&'static str>,
+}
+
+const F32: Case =
+    Case { name: "small", folder: "small", steps_only: false, dtype: Dtype::F32, lora: false, recorded: None };
+const CASES: [Case; 7] = [
+    Case { recorded: Some("dpo_small_t1.json"), ..F32 },
+    Case { name: "small steps", steps_only: true, recorded: Some("dpo_small_pre_t1.json"), ..F32 },
+    Case { name: "small long", folder: "small-long", ..F32 },
+    Case { name: "small bf16 steps", steps_only: true, dtype: Dtype::Bf16, ..F32 },
+    Case { name: "small lora", lora: true, recorded: Some("dpo_small_lora_t1.json"), ..F32 },
+    Case { name: "base", folder: "base", recorded: Some("dpo_base_t1.json"), ..F32 },
+    Case { name: "base steps", folder: "base", steps_only: true, recorded: Some("dpo_base_pre_t1.json"), ..F32 },
+];
+
+const BATCH: usize = 8;
+
+/// Every case whose name has `only` in it.
+pub fn rows(peers: Option<&Path>, only: &str) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for case in CASES.iter().filter(|case| case.name.contains(only)) {
+        let folder = models::folder(case.folder, peers)?;
+        let ours = measure(case, &folder)?;
+        rows.push(Row { name: case.name, value: ours.rate, unit: "pairs/s", note: ours.note.clone() });
+        let mut beside = |when: &str, peer: peer::Peer| {
+            let note = format!(
+                "TRL {when}: {:.3} pairs/s, {:.0} MiB; memory {:.2} ×",
+                peer.rate,
+                peer.memory,
+                ours.memory / peer.memory
+            );
+            rows.push(Row { name: "  us / TRL", value: ours.rate / peer.rate, unit: "×", note });
+        };
+        match peers {
+            Some(python) => beside("now", peer::run(python, case, &folder)?),
+            None => {
+                if let Some(peer) = case.recorded.and_then(peer::recorded) {
+                    beside("recorded", peer);
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+struct Measured {
+    /// Pairs a second.
+    rate: f64,
+    /// MiB.
+    memory: f64,
+    note: String,
+}
+
+fn measure(case: &Case, folder: &Path) -> Result<Measured> {
+    let pairs = models::pairs(folder)?;
+    let pairs: Vec<&Pair> = pairs.iter().collect();
+    reset_peak();
+    let section = ModelSection { device: DeviceChoice::Cpu, dtype: case.dtype, threads: 1, ..ModelSection::default() };
+    let mut model = Model::load(folder, &section)?;
+    let lora = case.lora.then(|| Lora { rank: 8, alpha: 16.0, ..Lora::default() });
+    if let Some(lora) = &lora {
+        let mut draws = (0_u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 8) as f32 / (1_u32 << 24) as f32);
+        model.attach_new(lora, || draws.next().unwrap_or_default())?;
+    }
+    let config = Train {
+        batch: BATCH,
+        learning_rate: Some(1e-4),
+        schedule: Schedule::Constant,
+        warmup: 0.0,
+        lora,
+        ..Train::default()
+    };
+    let settings = StageSettings::new(&config, &Overrides::default())?;
+    let started = processor_seconds();
+    let reference =
+        ReferenceLogps { pairs: train::log_probabilities(&model, &pairs, false)?, ..ReferenceLogps::default() };
+    let before = processor_seconds() - started;
+    let (mut seconds, mut last, mut losses) = (Vec::new(), processor_seconds(), Vec::new());
+    let stage = StageRun {
+        name: case.name,
+        pairs: &pairs,
+        reference: Some(&reference),
+        at_reference: true,
+        config: &config,
+        settings: &settings,
+        seed: (1, 0),
+        limits: None,
+        checkpoints: None,
+    };
+    train::train_stage(&model, &stage, None, |step| {
+        seconds.push(processor_seconds() - last);
+        losses.push(step.loss);
+        last = processor_seconds();
+        Ok(())
+    })?;
+    let memory = resident().context("reading /proc/self/status")?;
+    let step = median(&mut seconds);
+    let steps = pairs.len().div_ceil(BATCH) as f64;
+    let a_step = if case.steps_only { step } else { step + before / steps };
+    let rate = BATCH as f64 / a_step;
+    let flops = flops(&model, &pairs, case);
+    let share = flops * rate / matmul_rate(case.dtype);
+    let note = format!(
+        "{memory:.0} MiB; {:.0} % of the matrix-product rate; loss {:.4} … {:.4}",
+        share * 100.0,
+        losses.first().copied().unwrap_or_default(),
+        losses.last().copied().unwrap_or_default()
+    );
+    Ok(Measured { rate, memory, note })
+}
+
+/// Operations that a pair needs: two for each weight and token forward, four backward (two where the weights are frozen); the prompt
+/// once, the head at responses only. Attention itself is left out.
+fn flops(model: &Model, pairs: &[&Pair], case: &Case) -> f64 {
+    let spec = &model.decoder.spec;
+    let head = (spec.vocabulary * spec.hidden) as f64;
+    let all: usize = model.decoder.parameters().iter().map(|(_, p)| p.numel()).sum();
+    let tables = if spec.tied { head } else { 2.0 * head };
+    let body = all as f64 - tables;
+    let mut sum = 0.0;
+    for pair in pairs {
+        let responses = (pair.chosen_token_ids.len() + pair.rejected_token_ids.len()) as f64;
+        sum += body * (pair.prompt_token_ids.len() as f64 + responses) + head * responses;
+    }
+    let passes = if case.lora { 4.0 } else { 6.0 } + if case.steps_only { 0.0 } else { 2.0 };
+    passes * sum / pairs.len() as f64
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Forgets the greatest resident set so far (Linux).
+fn reset_peak() {
+    // Where it cannot be written, the number is that of the whole process, which is no smaller.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
