@@ -10,9 +10,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::batches::Mismatch;
+use super::events::Events;
 use super::stage_training::{
     Logps, ReferenceLogps, StageSettings, log_probabilities, mismatched_logps, mismatches, train,
 };
+use super::trainer_state;
 use crate::config::{ModelSection, Reference, Train};
 use crate::data::jsonl;
 use crate::error::UserError;
@@ -102,6 +104,7 @@ pub fn room(
     let mut metrics = Metrics::open(training.run, done.iter().map(|s| s.steps).sum())?;
     let mut reference = KnownReference::after(training, &done, &initial);
     loop {
+        trainer_state::write(training.run, &done, &metrics.all, training.train)?;
         let history: Vec<PastStage> = done
             .iter()
             .map(|s| PastStage { name: s.name.clone(), pairs: s.pairs.clone(), outcome: Some(s.outcome.clone()) })
@@ -286,9 +289,11 @@ fn by_mismatch(model: &Model, pairs: &[&Pair], wanted: &[Mismatch]) -> Result<Ha
     Ok(wanted.iter().copied().zip(logps).collect())
 }
 
-/// `metrics.jsonl`, cut back to the stages that are done when a run is resumed.
+/// `metrics.jsonl` and the event file, cut back to the stages that are done when a run is resumed.
 struct Metrics {
     file: jsonl::Appender<StepMetrics>,
+    events: Events,
+    all: Vec<StepMetrics>,
     steps: u64,
     /// Of the steps so far.
     tokens: u64,
@@ -304,14 +309,18 @@ impl Metrics {
         jsonl::write(&path, &kept)?;
         let (_, file) = jsonl::Appender::open(&path)?;
         let tokens = kept.last().map_or(0, |last| last.num_tokens);
-        Ok(Self { file, steps, tokens, tokens_before: tokens })
+        let events = Events::create(run, &kept)?;
+        Ok(Self { file, events, all: kept, steps, tokens, tokens_before: tokens })
     }
 
     /// A stage counts its tokens from 0, the file from the first stage on.
     fn add(&mut self, metrics: &StepMetrics) -> Result<()> {
         self.tokens = self.tokens_before + metrics.num_tokens;
-        self.file.append([&StepMetrics { num_tokens: self.tokens, ..metrics.clone() }])?;
+        let metrics = StepMetrics { num_tokens: self.tokens, ..metrics.clone() };
+        self.file.append([&metrics])?;
+        self.events.add(&metrics)?;
         self.steps = metrics.step;
+        self.all.push(metrics);
         Ok(())
     }
 
