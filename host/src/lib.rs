@@ -24,6 +24,7 @@ pub mod evaluate;
 pub mod mini_world;
 pub mod report;
 pub mod explain;
+pub mod export;
 pub mod run;
 
 pub mod bench;

@@ -47,11 +47,11 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// A file's bytes; of the two files that hold times among other things, the other things.
+/// A file's bytes; of the files that hold times among other things, the other things.
 fn content(path: &Path) -> Option<Vec<u8>> {
     let bytes = fs::read(path).ok()?;
     let name = path.file_name()?.to_str()?;
-    if name != "metrics.jsonl" && name != "training.json" {
+    if !["metrics.jsonl", "training.json", "trainer_state.json"].contains(&name) {
         return Some(bytes);
     }
     let text = String::from_utf8(bytes).ok()?;

@@ -12,6 +12,7 @@ mod bad_model;
 mod cli;
 mod data;
 mod docs;
+mod interop;
 mod interrupted;
 mod killed;
 mod languages;

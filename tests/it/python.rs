@@ -1,4 +1,5 @@
-//! transformers and peft read what the pipeline wrote, and compute from it the numbers that the pipeline recorded.
+//! transformers and peft read what the pipeline wrote, and compute from it the numbers that the pipeline recorded; TRL trains on what is
+//! exported; TensorBoard reads what is logged.
 //!
 //! Needs Python packages of 5 GB, so it tests only where `UDASA_TEST_TRANSFORMERS` says so: `1` installs
 //! `tests/python/requirements.txt` into the per-user cache; anything else is the path of a Python that has them.
@@ -11,9 +12,9 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::small;
-use crate::support::{expect_success, repository, skip};
+use crate::support::{expect_success, repository, scratch, shared, skip, udasa, write};
 
-/// A Python with transformers, peft and torch.
+/// A Python with transformers, peft, TRL, TensorBoard and torch.
 fn python() -> Option<PathBuf> {
     match env::var_os("UDASA_TEST_TRANSFORMERS") {
         Some(value) if value == "1" => Some(installed()),
@@ -39,8 +40,8 @@ fn make() -> PathBuf {
         .expect("UDASA_CACHE, XDG_CACHE_HOME or HOME is set");
     let requirements = repository().join("tests/python/requirements.txt");
     let pins = std::fs::read_to_string(&requirements).expect("the requirements are there");
-    let version = pins.lines().find_map(|line| line.strip_prefix("transformers==")).expect("transformers is pinned");
-    let place = cache.join(format!("transformers-{version}"));
+    let version = |name: &str| pins.lines().find_map(|line| line.strip_prefix(name)).expect("it is pinned");
+    let place = cache.join(format!("transformers-{}-trl-{}", version("transformers=="), version("trl==")));
     let done = place.join("done");
     if !done.exists() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&place));
@@ -57,12 +58,20 @@ fn run(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
+/// What a script says.
+#[track_caller]
+fn said_by(python: &Path, script: &str, arguments: &[&Path]) -> Value {
+    let script = repository().join("tests/python").join(script);
+    let said = run(Command::new(python).arg(script).args(arguments).env("OMP_NUM_THREADS", "1"));
+    // TRL's progress goes to stdout too; the last line is ours.
+    let last = said.trim_ascii_end().split(|&byte| byte == b'\n').next_back().expect("split gives at least one");
+    serde_json::from_slice(last).expect("the script prints JSON")
+}
+
 /// What the script says of a run.
 #[track_caller]
 fn read_with(python: &Path, folder: &Path) -> Value {
-    let script = repository().join("tests/python/load_in_transformers.py");
-    let said = run(Command::new(python).arg(script).arg(folder).env("OMP_NUM_THREADS", "1"));
-    let said: Value = serde_json::from_slice(&said).expect("the script prints JSON");
+    let said = said_by(python, "load_in_transformers.py", &[folder]);
     for whole in ["initial_wrong", "trained_wrong"] {
         assert_eq!(said[whole], Value::Array(vec![]), "missing or left-over tensors: {said}");
     }
@@ -94,4 +103,66 @@ fn peft_computes_the_recorded_numbers_from_the_saved_adapter() {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     expect_success(&mut small::run(run.path(), &sets));
     read_with(&python, run.path());
+}
+
+/// TRL on an export of a run: it trains, from the loss that knows nothing, on every row.
+#[track_caller]
+fn trained_by_trl(python: &Path, model: &Path, run: &Path, format: &str) -> Value {
+    let folder = scratch();
+    let file = folder.path().join(format!("rows.{format}"));
+    expect_success(udasa().arg("export").arg(run).args(["--format", format, "--out"]).arg(&file));
+    let said = said_by(python, "train_with_trl.py", &[model, &file]);
+    assert_eq!(said["rows"], small::lines(run, "pairs.jsonl").len(), "{said}");
+    // TRL tokenizes the texts anew, in the folder's own template and tokenizer: the prompts are ours.
+    assert_eq!(said["same_prompts"], said["rows"], "{said}");
+    let losses: Vec<f64> = said["losses"].as_array().expect("a list").iter().filter_map(Value::as_f64).collect();
+    assert!((losses[0] - std::f64::consts::LN_2).abs() < 1e-4 && losses.len() == 3 && losses[1] != losses[0], "{said}");
+    said
+}
+
+#[test]
+fn trl_trains_on_an_exported_run_of_dialogues_in_either_format() {
+    let Some(python) = python() else { return };
+    let run = small::finished();
+    let [jsonl, parquet] =
+        ["jsonl", "parquet"].map(|format| trained_by_trl(&python, &run.join("initial"), run, format));
+    assert_eq!(jsonl, parquet);
+    for column in ["stage", "gap", "u_value_chosen", "chosen_rating", "prompt_id", "chosen_token_ids"] {
+        assert!(jsonl["columns"].as_array().is_some_and(|all| all.iter().any(|name| name == column)), "{jsonl}");
+    }
+}
+
+#[test]
+fn trl_trains_on_exported_texts_with_the_very_ids_that_we_train_on() {
+    let Some(python) = python() else { return };
+    let Some(oracles) = shared("oracles/dpo") else { return };
+    let folder = scratch();
+    let config = format!(
+        "name = \"texts\"\n[model]\npath = '{0}/initial'\n[pairs]\nfrom = '{0}/data.jsonl'\n",
+        oracles.display()
+    );
+    let config = write(folder.path(), "config.toml", config);
+    let run = folder.path().join("run");
+    expect_success(udasa().arg("pair").arg(config).arg("--out").arg(&run).env_remove("UDASA_PLUGINS"));
+    for format in ["jsonl", "parquet"] {
+        let said = trained_by_trl(&python, &oracles.join("initial"), &run, format);
+        assert_eq!(said["same_ids"], 64, "{said}");
+    }
+}
+
+#[test]
+fn tensorboard_and_transformers_read_the_logs() {
+    let Some(python) = python() else { return };
+    let run = small::finished();
+    let said = said_by(&python, "read_logs.py", &[run]);
+    let steps = small::lines(run, "metrics.jsonl");
+    for name in ["loss", "grad_norm", "learning_rate", "rewards/margins", "logps/rejected", "num_tokens", "nll_loss"] {
+        let ours: Vec<Value> = steps
+            .iter()
+            .map(|step| serde_json::json!([step["step"], f64::from(step[name].as_f64().expect("a number") as f32)]))
+            .collect();
+        assert_eq!(said["scalars"][format!("train/{name}")], Value::Array(ours), "{name}");
+    }
+    let losses: Vec<Value> = steps.iter().map(|step| serde_json::json!([step["step"], step["loss"]])).collect();
+    assert_eq!((&said["loss"], &said["global_step"]), (&Value::Array(losses), &Value::from(steps.len())));
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::model::ModelCommand;
+use crate::export::ExportFormat;
 use crate::run::{Options, Room};
 use crate::sandbox::PluginKind;
 
@@ -44,6 +45,28 @@ pub(super) enum Command {
         run: PathBuf,
         /// The pair's id, as in pairs.jsonl
         pair: String,
+    },
+    /// Check that a run's files are what its rooms left, and its inputs what it was made of
+    Verify {
+        /// The run folder
+        run: PathBuf,
+    },
+    /// Write a run's pairs as TRL's DPOTrainer, or another run, trains on them
+    ///
+    /// One row a pair, in the order of pairs.jsonl: prompt, chosen, rejected, and our columns (stage, ratings, gap, uncertainties, token
+    /// ids). With --per-stage one file a stage, in the order in which it is trained.
+    Export {
+        /// The run folder
+        run: PathBuf,
+        /// How it is written
+        #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+        format: ExportFormat,
+        /// The file; JSONL goes to stdout where left out
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// One file a stage into this folder, such as 0-conservative.jsonl
+        #[arg(long, value_name = "DIR", conflicts_with = "out")]
+        per_stage: Option<PathBuf>,
     },
     /// Write, build, check, call and look at plugins
     #[command(subcommand)]

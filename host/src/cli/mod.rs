@@ -16,7 +16,7 @@ use crate::config::{self, World};
 use crate::error::UserError;
 use crate::progress::print;
 use crate::run::{self, Room};
-use crate::{bench, explain, mini_world, plugin};
+use crate::{bench, explain, export, mini_world, plugin};
 use arguments::{Command, PluginCommand, ScoreArguments, plugin_directory};
 
 /// Reads the command line. Help and version are printed and end the program here; so do usage errors, with exit code 1.
@@ -49,6 +49,9 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Evaluate(room) => run::run(&room.until(Room::Evaluate)),
         Command::Report(room) => run::report(&room.until(Room::Report)),
         Command::Explain { run, pair } => print(&explain::explain(&run, &pair)?),
+        Command::Verify { run } => print(&run::verify(&run)?),
+        Command::Export { run, format, out: None, per_stage: Some(folder) } => export::per_stage(&run, format, &folder),
+        Command::Export { run, format, out, .. } => export::whole(&run, format, out.as_deref()),
         Command::Plugin(command) => execute_plugin(command),
         Command::Model(command) => print(&model::execute(command)?),
         Command::Bench { name, json, peers, models, only, task } => {

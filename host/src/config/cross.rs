@@ -8,7 +8,7 @@ use super::document::join;
 use super::losses;
 use super::problem::Problem;
 use super::resolve::Needs;
-use super::sections::{ConfigFile, Data, NewModel, Part, Sft};
+use super::sections::{ConfigFile, Data, NewModel, PairSection, Pairs, Part, Score, Sft};
 use crate::records::{Dimension, QuestionKind};
 
 /// Every problem between keys. `base` is the folder that relative paths start from.
@@ -24,6 +24,9 @@ pub fn check(file: &ConfigFile, base: &Path, needs: Needs) -> Vec<Problem> {
         None => {}
     }
     check.scorers(file, needs);
+    if let Some(pairs) = &file.pairs {
+        check.pairs(pairs, file);
+    }
     check.training(file, needs);
     check.evaluation(file);
     check.problems
@@ -48,7 +51,7 @@ impl Check<'_> {
     }
 
     fn sources(&mut self, file: &ConfigFile, needs: Needs) {
-        let made_elsewhere = file.generate.from.is_some();
+        let made_elsewhere = file.generate.from.is_some() || file.pairs.is_some();
         match (&file.world, &file.data) {
             (Some(_), Some(_)) => self.add(
                 "data",
@@ -99,14 +102,15 @@ impl Check<'_> {
 
     fn model(&mut self, file: &ConfigFile, needs: Needs) {
         let new = file.sft.as_ref().is_some_and(|sft| sft.model.is_some());
-        let samples = needs.responses && file.generate.from.is_none();
+        let samples = needs.responses && file.generate.from.is_none() && file.pairs.is_none();
         let answers = needs.scores
             && file.scorer.iter().flat_map(|scorer| &scorer.grant).any(|kind| match kind {
                 QuestionKind::Embed => file.models.embed.is_none(),
                 QuestionKind::Entail => file.models.entail.is_none(),
                 QuestionKind::Choose | QuestionKind::Likelihood | QuestionKind::Complete => true,
             });
-        let needed = needs.training || samples || answers;
+        let tokenizes = needs.scores && file.pairs.is_some();
+        let needed = needs.training || samples || answers || tokenizes;
         match &file.model.path {
             Some(path) => self.model_folder(path),
             None if file.sft.is_some() && !new => self.add(
@@ -194,7 +198,7 @@ impl Check<'_> {
     }
 
     fn scorers(&mut self, file: &ConfigFile, needs: Needs) {
-        if needs.scores && file.scorer.is_empty() {
+        if needs.scores && file.scorer.is_empty() && file.pairs.is_none() {
             self.add("scorer", "is missing: nothing would be scored", "add [[scorer]] with plugin = \"semantic\"");
         }
         let mut names = BTreeSet::new();
@@ -226,8 +230,35 @@ impl Check<'_> {
         }
     }
 
+    /// Pairs that are read leave nothing to do for what would make them.
+    fn pairs(&mut self, pairs: &Pairs, file: &ConfigFile) {
+        self.exists(&pairs.from, "pairs.from", Wanted::File);
+        let unused = [
+            ("data", file.data.is_some()),
+            ("generate.from", file.generate.from.is_some()),
+            ("scorer", !file.scorer.is_empty()),
+            ("score", file.score != Score::default()),
+            ("pair", file.pair != PairSection::default()),
+        ];
+        for (path, _) in unused.iter().filter(|(_, there)| *there) {
+            self.add(
+                path,
+                "and [pairs] are both there: rows that are read are neither generated, scored nor paired",
+                "remove one of the two",
+            );
+        }
+        let [low, high] = pairs.rating_range;
+        if low >= high {
+            self.add(
+                "pairs.rating_range",
+                format!("= [{low}, {high}]: must be two ordered numbers"),
+                "such as [1, 10]",
+            );
+        }
+    }
+
     fn training(&mut self, file: &ConfigFile, needs: Needs) {
-        if needs.stages && file.stage.is_none() {
+        if needs.stages && file.stage.is_none() && file.pairs.is_none() {
             self.add(
                 "stage",
                 "is missing: the staging policy has no default",

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::schema::{Schema, choices, kind, range};
 
 /// The sections in the order in which data flows; one that is missing here comes last.
-const ORDER: [&str; 11] =
-    ["world", "data", "model", "sft", "generate", "scorer", "score", "pair", "stage", "train", "evaluate"];
+const ORDER: [&str; 12] =
+    ["world", "data", "model", "sft", "generate", "scorer", "score", "pair", "pairs", "stage", "train", "evaluate"];
 
 const OPENING: &str = "\
 # Config reference

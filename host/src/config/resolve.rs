@@ -145,6 +145,7 @@ fn filled_in(mut file: ConfigFile, base: &Path) -> ConfigFile {
     }
     file.generate.from.iter_mut().for_each(absolute);
     file.score.scaler.iter_mut().for_each(absolute);
+    file.pairs.iter_mut().for_each(|pairs| absolute(&mut pairs.from));
     if let Some(evaluate) = &mut file.evaluate {
         evaluate.patterns.iter_mut().for_each(absolute);
         if let Some(classifier) = &mut evaluate.classifier {
@@ -277,6 +278,10 @@ policy = "terciles"
             (SMALL, &["score.weights.truth=1"], "score.weights.truth is not a dimension"),
             (SMALL, &["score.weights={semantic=0, factual=0.0, value=0}"], "score.weights are all 0"),
             (SMALL, &["scorer=[{plugin=\"a\"}, {plugin=\"a\"}]"], "scorer.1.name = \"a\""),
+            (SMALL, &["pairs.from=\"a\""], "pairs.from = \"a\": /nowhere/a does not exist"),
+            (SMALL, &["pairs.from=\"a\""], "scorer and [pairs] are both there"),
+            (SMALL, &["pairs.from=\"a\"", "pair.min_gap=0.5"], "pair and [pairs] are both there"),
+            (SMALL, &["pairs={from=\"a\", rating_range=[1, 1]}"], "pairs.rating_range = [1, 1]"),
             (SMALL, &["train.beta=0"], "train.beta = 0: must be above 0"),
             (SMALL, &["train.loss=[{name=\"nca\"}, {name=\"nca\"}]"], "train.loss.1.name = \"nca\": is there already"),
             (SMALL, &["train.loss=[{name=\"nca\", weight=0}]"], "train.loss has only weights of 0"),

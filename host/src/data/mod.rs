@@ -1,4 +1,4 @@
-//! The data room: prompts from JSONL, CSV or text lines, and responses made elsewhere.
+//! The data room: prompts from JSONL, CSV or text lines, and responses and preference rows made elsewhere.
 //!
 //! Owns how files are read and how content becomes a stable id. In: `config::Data` and the run's seed. Out:
 //! [`DataRead`], whose prompts are `prompts.jsonl`. A line that cannot be read is an error that names it; nothing is
@@ -8,6 +8,8 @@ mod bad_lines;
 mod fields;
 mod hash;
 pub mod jsonl;
+mod parquet;
+mod preferences;
 mod prefix;
 mod responses;
 mod rows;
@@ -28,6 +30,7 @@ use crate::error::UserError;
 use crate::records::{Prompt, PromptText};
 
 pub use hash::{digest, in_part, prompt_id, sha256_hex, unit_draw};
+pub use preferences::{Preference, dimension_column, read_preferences};
 pub use responses::{read_responses, read_sample};
 pub use texts::read_texts;
 

@@ -50,7 +50,7 @@ pub use out_of_memory::will_be_caught;
 
 pub use sampler::{Request, Sampled, Sampling};
 pub use spec::Spec;
-pub use text::Text;
+pub use text::{PairIds, Text};
 pub use trainer::Trainer;
 use weights::Weights;
 
@@ -190,7 +190,8 @@ fn load_decoder(dir: &Path, section: &ModelSection) -> Result<(Decoder, Device, 
     Ok((decoder, device, kind))
 }
 
-fn read_text(dir: &Path, section: &ModelSection) -> Result<Text> {
+/// A folder's tokenizer and chat template, without its weights.
+pub fn read_text(dir: &Path, section: &ModelSection) -> Result<Text> {
     let text = Text::load(dir)?;
     Ok(if section.special_tokens_in_messages { text.with_special_tokens_in_messages() } else { text })
 }

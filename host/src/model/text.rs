@@ -25,6 +25,19 @@ pub struct Text {
     seams: Option<Seams>,
 }
 
+/// The token ids of a preference pair.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PairIds {
+    /// Of the prompt, as both responses continue it.
+    pub prompt: Vec<u32>,
+    /// Of the chosen response.
+    pub chosen: Vec<u32>,
+    /// Of the rejected response.
+    pub rejected: Vec<u32>,
+    /// How many of the prompt's own last ids are not among them: they merged with a response, or the template ends a prompt otherwise.
+    pub left_out: usize,
+}
+
 const TEMPLATE: &str = "chat";
 
 impl Text {
@@ -127,6 +140,40 @@ impl Text {
             options.iter().map(|option| self.encode(&format!("{text}{option}"), begin)).collect::<Result<_>>()?;
         let from = all.iter().skip(1).map(|ids| shared(&all[0], ids)).min().unwrap_or(0);
         Ok((all, from))
+    }
+
+    /// Ids of a pair of texts, divided as TRL divides them: the prompt is what its ids share with those of prompt and response. A text
+    /// response is followed by the end-of-sequence token, a dialogue by whatever the template writes.
+    pub fn pair_ids(&self, prompt: &PromptText, chosen: &PromptText, rejected: &PromptText) -> Result<PairIds> {
+        let alone = self.prompt_ids(prompt)?;
+        let (chosen, rejected) = (self.followed_by(prompt, chosen)?, self.followed_by(prompt, rejected)?);
+        let from = shared(&alone, &chosen).min(shared(&alone, &rejected));
+        Ok(PairIds {
+            left_out: alone.len() - from,
+            chosen: chosen[from..].to_vec(),
+            rejected: rejected[from..].to_vec(),
+            prompt: chosen[..from].to_vec(),
+        })
+    }
+
+    fn followed_by(&self, prompt: &PromptText, response: &PromptText) -> Result<Vec<u32>> {
+        match (prompt, response) {
+            (PromptText::Text(_), PromptText::Text(_)) if self.eos.is_empty() => {
+                Err(UserError::new("the tokenizer names no end-of-sequence token to put behind a response")
+                    .hint("set eos_token in tokenizer_config.json")
+                    .into())
+            }
+            (PromptText::Text(prompt), PromptText::Text(response)) => {
+                let end = if response.ends_with(&self.eos) { "" } else { &self.eos };
+                self.encode(&format!("{prompt}{response}{end}"), true)
+            }
+            (PromptText::Chat(prompt), PromptText::Chat(response)) => {
+                let messages = [&prompt[..], response].concat();
+                let messages = self.seams.as_ref().map_or(messages.clone(), |seams| seams.sew(&messages));
+                self.encode(&self.dialogue(&messages, false)?, false)
+            }
+            _ => Err(anyhow!("a text and a dialogue make no pair")),
+        }
     }
 
     /// Ids of a text; `begin` lets the tokenizer add what it puts around any text (a beginning-of-sequence token, say).

@@ -7,6 +7,7 @@
 mod agree;
 mod build;
 mod candidates;
+mod elsewhere;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::records::{Pair, Sample, SampleUncertainty};
 use crate::score::{LengthUnit, lengths};
 
 pub use build::build;
+pub use elsewhere::{Elsewhere, from_rows};
 
 /// What the room did, for the report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::digests::Digests;
 use super::room::Room;
 use crate::error::UserError;
 
@@ -34,6 +35,9 @@ pub struct RoomRecord {
     /// Which of its outputs were there at its end.
     #[serde(default)]
     pub outputs: Vec<String>,
+    /// Their SHA-256, for `udasa verify`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
 }
 
 /// What a room finds when it begins.
@@ -129,6 +133,18 @@ impl RunFolder {
         let all = room.outputs().iter().chain(room.kept_outputs());
         let there = all.filter(|o| path.join(o).exists());
         record.outputs = there.map(|o| (*o).to_owned()).collect();
+        let mut digests = Digests::default();
+        record.digests.clear();
+        for output in &record.outputs {
+            record.digests.insert(output.clone(), digests.of(&path.join(output))?);
+        }
+        // Training leaves the stages as trained where staging left them as planned.
+        if room == Room::Train
+            && let Some(staged) = self.records.0.get_mut(&Room::Stage)
+            && let Some(digest) = staged.digests.get_mut("stages.jsonl")
+        {
+            *digest = digests.of(&path.join("stages.jsonl"))?;
+        }
         self.records.write(&self.path)
     }
 }

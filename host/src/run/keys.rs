@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::answerers;
 use super::digests::{Digests, hex};
 use super::room::Room;
-use crate::config::{Config, Data, OnFault, Scorer, Sft};
+use crate::config::{Config, Data, OnFault, Pairs, Scorer, Sft};
 use crate::records::QuestionKind;
 use crate::score::Answerers;
 
@@ -45,10 +45,20 @@ pub fn keys(cfg: &Config, plugins: &PluginDigests, digests: &mut Digests) -> Res
     let mut chain = Chain { cfg, digests, keys: BTreeMap::new() };
     chain.sources()?;
     let model = chain.model()?;
-    chain.generate(&model)?;
     let answerers = chain.answerers(&model)?;
-    let scorers = chain.scorers(plugins, &answerers)?;
-    chain.preferences(plugins, &scorers)?;
+    let scorers = match &cfg.pairs {
+        Some(pairs) => {
+            chain.pairs(pairs, &model)?;
+            Vec::new()
+        }
+        None => {
+            chain.generate(&model)?;
+            let scorers = chain.scorers(plugins, &answerers)?;
+            chain.scored_and_paired(&scorers)?;
+            scorers
+        }
+    };
+    chain.stage(plugins)?;
     chain.train(&model)?;
     Ok(Keys { rooms: chain.keys, scorers, answerers })
 }
@@ -150,7 +160,15 @@ impl Chain<'_> {
         self.cfg.scorer.iter().map(of).collect()
     }
 
-    fn preferences(&mut self, plugins: &PluginDigests, scorers: &[String]) -> Result<()> {
+    /// Pairs made elsewhere: the rows, and the tokenizer.
+    fn pairs(&mut self, pairs: &Pairs, model: &Value) -> Result<()> {
+        let files = self.files(&[&pairs.from])?;
+        let mut rest = pairs.clone();
+        rest.from = endings(&[rest.from]).pop().unwrap_or_default();
+        self.add(Room::Pair, &[], json!({ "pairs": rest, "files": files, "model": model }))
+    }
+
+    fn scored_and_paired(&mut self, scorers: &[String]) -> Result<()> {
         let cfg = self.cfg;
         let uses: Vec<Value> =
             cfg.scorer.iter().map(|s| json!({ "name": s.name, "weight": s.weight, "on_fault": s.on_fault })).collect();
@@ -159,7 +177,11 @@ impl Chain<'_> {
         let score = json!({ "score": rest, "scaler": scaler, "uses": uses, "scorers": scorers });
         self.add(Room::Score, &[Room::Generate], score)?;
         let pair = json!({ "pair": cfg.pair, "seed": cfg.seed });
-        self.add(Room::Pair, &[Room::Score], pair)?;
+        self.add(Room::Pair, &[Room::Score], pair)
+    }
+
+    fn stage(&mut self, plugins: &PluginDigests) -> Result<()> {
+        let cfg = self.cfg;
         if let Some(stage) = &cfg.stage {
             // The pin is checked, not part of the work: the digest itself is.
             let part = json!({
@@ -185,7 +207,9 @@ impl Chain<'_> {
             evaluate = Some(json!({ "evaluate": section, "files": self.files(&inputs)? }));
         }
         let train = json!({ "train": cfg.train.keyed(), "seed": cfg.seed, "model": model });
-        self.add(Room::Train, &[Room::Stage], train)?;
+        // Pairs made elsewhere need no staging policy.
+        let before = if cfg.stage.is_some() { Room::Stage } else { Room::Pair };
+        self.add(Room::Train, &[before], train)?;
         if let Some(evaluate) = evaluate {
             let part = json!({ "evaluate": evaluate, "seed": cfg.seed });
             self.add(Room::Evaluate, &[Room::World, Room::Train], part)?;

@@ -15,6 +15,7 @@ mod prepare;
 mod record;
 mod room;
 mod rooms;
+mod verify;
 mod watch;
 
 use std::time::Instant;
@@ -27,6 +28,7 @@ pub use plan::plan;
 pub use plugins::Plugins;
 pub use prepare::Options;
 pub use room::Room;
+pub use verify::verify;
 pub use watch::watch;
 
 use crate::config::Config;

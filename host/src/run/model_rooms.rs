@@ -1,19 +1,22 @@
-//! The rooms that load the model: `sft`, `generate`, `train`, `evaluate`.
+//! The rooms that load the model: `sft`, `generate`, `train`, `evaluate`, and (its tokenizer alone) pairs made elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::plugins::{SandboxedPolicy, say_log};
+use super::prepare::shown;
 use super::{Context, Room};
 use crate::config::Generate;
 use crate::data::{self, jsonl};
 use crate::error::UserError;
 use crate::evaluate::{self, ClassifierTask, Items, Subject};
 use crate::generate as sampling;
-use crate::model::Model;
 use crate::model::tree::Sequence;
+use crate::model::{self, Model, Spec};
+use crate::pair as pair_room;
+use crate::progress::say;
 use crate::records::{Answer, EvalPoint, Evaluation, Pair, Prompt, Question, Sample};
 use crate::score::{Answerer, AskModel};
 use crate::sft as sft_room;
@@ -93,23 +96,74 @@ pub fn generate(ctx: &mut Context) -> Result<String> {
     Ok(format!("{} responses to each of {} prompts{kept}", cfg.responses, prompts.len()))
 }
 
+/// Reads preference rows made elsewhere. Loads the tokenizer, and no weights.
+pub fn pairs(ctx: &mut Context) -> Result<String> {
+    let section = ctx.cfg.pairs.as_ref().context("the config has no [pairs]")?;
+    let rows = data::read_preferences(section)?;
+    let read = rows.len();
+    let initial = ctx.initial()?;
+    let text = model::read_text(&initial, &ctx.cfg.model)?;
+    let longest = usize::try_from(Spec::read(&initial)?.positions)?;
+    let made = pair_room::from_rows(rows, &text, section, longest)?;
+    if ctx.cfg.stage.is_some() && made.unrated > 0 {
+        return Err(UserError::new(format!(
+            "{} of {read} rows of {} have no ratings, so that there is no gap to stage them by",
+            made.unrated,
+            shown(&section.from)
+        ))
+        .hint("give every row `chosen_rating` and `rejected_rating`, or remove [stage]: the rows are then one stage, in their order")
+        .into());
+    }
+    for (count, what) in [
+        (made.truncated, "pairs lost the end of a response, which was too long"),
+        (made.left_out, "prompts end otherwise before a response than alone; those tokens are left out, as in TRL"),
+    ] {
+        if count > 0 {
+            say(Room::Pair.name(), &format!("{count} {what}"));
+        }
+    }
+    jsonl::write(&ctx.folder.file("pairs.jsonl"), &made.pairs)?;
+    jsonl::write(&ctx.folder.file("drops.jsonl"), &made.drops)?;
+    Ok(format!(
+        "{} pairs of {read} rows read from {}, {} dropped",
+        made.pairs.len(),
+        shown(&section.from),
+        made.drops.len()
+    ))
+}
+
 /// Trains over the stages.
 pub fn train(ctx: &mut Context) -> Result<String> {
-    let policy = ctx.plugins.policy.as_ref().context("the config has no [stage]")?;
+    let policy = ctx.plugins.policy.as_ref();
+    let sandboxed = policy.map(SandboxedPolicy);
+    let next: &dyn NextStage = match &sandboxed {
+        Some(policy) => policy,
+        None if ctx.cfg.pairs.is_some() => &stage::InOrder,
+        None => return Err(anyhow!("the config has no [stage]")),
+    };
     let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
+    if pairs.is_empty() {
+        return Err(UserError::new("there are no pairs to train on")
+            .hint("drops.jsonl gives the reason for every row that was dropped")
+            .into());
+    }
     let initial = ctx.initial()?;
     let seed = ctx.cfg.seed;
     // The plan may have been kept from before `train` changed. What it asks of the losses is checked before the first stage, not at the last.
-    stage::plan(&SandboxedPolicy(policy), seed, &pairs, &ctx.cfg.train)?;
+    stage::plan(next, seed, &pairs, &ctx.cfg.train)?;
     let mut account = ctx.plugins.policy_account(ctx, Room::Train);
     // Planning was another room's; where both run in one process, its calls are not counted twice.
-    policy.forget_usage();
+    if let Some(policy) = policy {
+        policy.forget_usage();
+    }
     let done = train_room::room(&ctx.training(&initial), &pairs, |history| {
-        let stage = SandboxedPolicy(policy).next_stage(seed, &pairs, history);
+        let stage = next.next_stage(seed, &pairs, history);
         account.record(&ctx.plugins, u64::from(stage.is_err()))?;
         stage
     });
-    say_log(Room::Train, policy.name(), policy.log());
+    if let Some(policy) = policy {
+        say_log(Room::Train, policy.name(), policy.log());
+    }
     let done = done?;
     // A policy that heeds outcomes may have given other stages than it planned.
     let trained: Vec<_> = done.iter().map(|stage| stage.as_given()).collect();

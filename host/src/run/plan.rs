@@ -123,6 +123,9 @@ fn state(room: Room, prepared: &Prepared, records: &Records, options: &Options) 
 fn prompts(prepared: &Prepared) -> String {
     let cfg = &prepared.cfg;
     let responses = cfg.generate.responses;
+    if let Some(pairs) = &cfg.pairs {
+        return format!("in the preference rows of {}", shown(&pairs.from));
+    }
     if let Some(from) = &cfg.generate.from {
         return format!("with the responses of {}", shown(from));
     }

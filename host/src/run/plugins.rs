@@ -33,7 +33,8 @@ pub struct Plugins {
 impl Plugins {
     /// The plugins that the rooms up to `until` need. What is wrong with any of them is reported at once.
     pub fn open(cfg: &Config, directory: Option<&Path>, until: Room) -> Result<Self> {
-        if until < Room::Score {
+        let unscored_and_unstaged = cfg.pairs.is_some() && cfg.stage.is_none();
+        if until < Room::Score || unscored_and_unstaged {
             return Ok(Self::default());
         }
         let Some(directory) = directory else {

@@ -11,6 +11,7 @@ use super::keys::{self, Keys};
 use super::plugins::Plugins;
 use super::room::Room;
 use crate::config::{self, Config, Needs};
+use crate::error::UserError;
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -49,6 +50,15 @@ impl Prepared {
     /// Checks all that can be checked without a model.
     pub fn new(options: &Options) -> Result<Self> {
         let (cfg, path) = resolved(options)?;
+        if let (Some(pairs), Room::Data | Room::Generate | Room::Score) = (&cfg.pairs, options.until) {
+            return Err(UserError::new(format!(
+                "there is nothing to {}: the config reads its pairs from {}",
+                options.until,
+                shown(&pairs.from)
+            ))
+            .hint("`udasa train CONFIG` trains on them; remove [pairs] to have pairs made")
+            .into());
+        }
         let plugins = Plugins::open(&cfg, options.plugins.as_deref(), options.until)?;
         if options.until >= Room::Score {
             answerers::check(&cfg)?;

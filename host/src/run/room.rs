@@ -16,7 +16,7 @@ pub enum Room {
     Generate,
     /// Gives every response its uncertainties.
     Score,
-    /// Builds preference pairs.
+    /// Builds preference pairs, or reads pairs made elsewhere.
     Pair,
     /// Divides the pairs into stages.
     Stage,
@@ -69,7 +69,16 @@ impl Room {
             Self::Score => &["uncertainty.jsonl", "scaler.json", "score-summary.json"],
             Self::Pair => &["pairs.jsonl", "drops.jsonl"],
             Self::Stage => &["stages.jsonl", "stage-usage.json"],
-            Self::Train => &["metrics.jsonl", "training.json", "checkpoints", "model", "adapter", "train-usage.json"],
+            Self::Train => &[
+                "metrics.jsonl",
+                "training.json",
+                "trainer_state.json",
+                "tensorboard",
+                "checkpoints",
+                "model",
+                "adapter",
+                "train-usage.json",
+            ],
             Self::Evaluate => &["eval.json"],
             Self::Report => &["report.html"],
         }

@@ -90,8 +90,11 @@ pub fn score(ctx: &mut Context) -> Result<String> {
     Ok(format!("{} samples by {} scorers{faults}", summary.scored, summary.scorers.len()))
 }
 
-/// Builds preference pairs.
+/// Builds preference pairs, or reads those made elsewhere.
 pub fn pair(ctx: &mut Context) -> Result<String> {
+    if ctx.cfg.pairs.is_some() {
+        return model_rooms::pairs(ctx);
+    }
     let samples: Vec<Sample> = jsonl::read(&ctx.folder.file("responses.jsonl"))?;
     let uncertainties = jsonl::read(&ctx.folder.file("uncertainty.jsonl"))?;
     let (_, summary) = pair_room::room(

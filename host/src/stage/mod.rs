@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Train;
 use crate::data::jsonl;
 use crate::error::UserError;
-use crate::records::{Pair, PastStage, Stage};
+use crate::records::{Overrides, Pair, PastStage, Stage};
 
 pub use borders::{Border, borders};
 pub use members::members;
@@ -27,6 +27,22 @@ pub use plan::{MAX_STAGES, check, plan};
 pub trait NextStage {
     /// None: no more stages.
     fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>>;
+}
+
+/// All pairs in one stage, in their order: what is left where there is no policy, for pairs made elsewhere.
+pub struct InOrder;
+
+impl NextStage for InOrder {
+    fn next_stage(&self, _: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>> {
+        Ok(history.is_empty().then(|| Stage {
+            name: "all".into(),
+            pairs: (0..pairs.len() as u32).collect(),
+            overrides: Overrides::default(),
+            refresh_reference: false,
+            resample: false,
+            reason: "all pairs, in the order of their rows: there is no staging policy".into(),
+        }))
+    }
 }
 
 /// What the room did, for the report.

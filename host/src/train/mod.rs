@@ -1,8 +1,9 @@
 //! Trains the policy model on preference pairs, stage by stage.
 //!
-//! Comes in: pairs with token ids, a staging policy, the initial model. Goes out: `metrics.jsonl`, `training.json`, a checkpoint per stage,
-//! and `model/` or `adapter/`. Optimizer and schedule start fresh in each stage; within one, a checkpoint is written every few steps, and a run
-//! resumed from any of them equals an unbroken one. It samples nothing and scores nothing.
+//! Comes in: pairs with token ids, a staging policy, the initial model. Goes out: `metrics.jsonl` (the same as `tensorboard/` and
+//! `trainer_state.json`), `training.json`, a checkpoint per stage, and `model/` or `adapter/`. Optimizer and schedule start fresh in each stage;
+//! within one, a checkpoint is written every few steps, and a run resumed from any of them equals an unbroken one. It samples nothing and scores
+//! nothing.
 
 mod loss;
 mod schedule;
@@ -11,6 +12,8 @@ mod sums;
 mod limits;
 mod stage_training;
 mod known;
+mod events;
+mod trainer_state;
 mod room;
 
 pub use room::{TrainedStage, Training, load_trained, read_trained, room};

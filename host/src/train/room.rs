@@ -9,11 +9,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::events::Events;
 use super::known::{self, KnownReference, by_mismatch};
 use super::limits::Limits;
 use super::stage_training::{
     Logps, Position, ReferenceLogps, StageRun, StageSettings, log_probabilities, mismatches, train,
 };
+use super::trainer_state;
 use crate::config::{ModelSection, Reference, Train};
 use crate::data::jsonl;
 use crate::error::UserError;
@@ -116,6 +118,7 @@ pub fn room(
         checkpoints.latest(|at: &Position| at.stage == done.len() && steps_before + at.step as u64 <= metrics.steps)?;
     metrics.resume(steps_before, saved.as_ref().map_or(0, |saved| saved.position.step as u64))?;
     let mut reference = KnownReference::after(training, &done, &initial);
+    trainer_state::write(training.run, &done, &metrics.all, training.train)?;
     while done.last().is_none_or(|stage| stage.stopped.is_none()) {
         let history: Vec<PastStage> = done
             .iter()
@@ -209,6 +212,7 @@ pub fn room(
             stopped: end.stopped,
         });
         jsonl::write_json(&training.run.join(RECORD), &done)?;
+        trainer_state::write(training.run, &done, &metrics.all, training.train)?;
     }
     if done.is_empty() {
         return Err(UserError::new("the staging policy gave no stage at all")
@@ -295,10 +299,13 @@ pub fn checkpoint_before(training: &Training, done: &[TrainedStage]) -> PathBuf 
     done.last().map_or_else(|| training.initial.to_owned(), |s| training.run.join(CHECKPOINTS).join(&s.checkpoint))
 }
 
-/// `metrics.jsonl`, cut back to the steps that the model holds when a run is resumed or taken back.
+/// `metrics.jsonl` and the event file, cut back to the steps that the model holds when a run is resumed or taken back.
 struct Metrics {
+    run: PathBuf,
     path: PathBuf,
     file: jsonl::Appender<StepMetrics>,
+    events: Events,
+    all: Vec<StepMetrics>,
     steps: u64,
     /// Of the stages so far.
     tokens_before: u64,
@@ -307,21 +314,22 @@ struct Metrics {
 impl Metrics {
     fn open(run: &Path) -> Result<Self> {
         let path = run.join("metrics.jsonl");
-        let (kept, file) = jsonl::Appender::<StepMetrics>::open(&path)?;
-        Ok(Self { path, file, steps: kept.len() as u64, tokens_before: 0 })
+        let (all, file) = jsonl::Appender::<StepMetrics>::open(&path)?;
+        let events = Events::create(run, &all)?;
+        Ok(Self { run: run.to_owned(), path, file, events, steps: all.len() as u64, all, tokens_before: 0 })
     }
 
     /// Keeps the steps of the stages before and of the one that goes on.
     fn resume(&mut self, before: u64, step: u64) -> Result<()> {
-        let (mut kept, _) = jsonl::Appender::<StepMetrics>::open(&self.path)?;
         let wanted = usize::try_from(before + step)?;
-        if kept.len() > wanted {
-            kept.truncate(wanted);
-            jsonl::write(&self.path, &kept)?;
+        if self.all.len() > wanted {
+            self.all.truncate(wanted);
+            jsonl::write(&self.path, &self.all)?;
             self.file = jsonl::Appender::open(&self.path)?.1;
+            self.events = Events::create(&self.run, &self.all)?;
         }
-        self.steps = kept.len() as u64;
-        let last = usize::try_from(before)?.checked_sub(1).and_then(|last| kept.get(last));
+        self.steps = self.all.len() as u64;
+        let last = usize::try_from(before)?.checked_sub(1).and_then(|last| self.all.get(last));
         self.tokens_before = last.map_or(0, |last| last.num_tokens);
         Ok(())
     }
@@ -329,8 +337,11 @@ impl Metrics {
     /// A stage counts its tokens from 0, the file from the first stage on.
     fn add(&mut self, metrics: &StepMetrics) -> Result<()> {
         let num_tokens = self.tokens_before + metrics.num_tokens;
-        self.file.append([&StepMetrics { num_tokens, ..metrics.clone() }])?;
+        let metrics = StepMetrics { num_tokens, ..metrics.clone() };
+        self.file.append([&metrics])?;
+        self.events.add(&metrics)?;
         self.steps = metrics.step;
+        self.all.push(metrics);
         Ok(())
     }
 
