@@ -46,14 +46,14 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
     let farthest = alone.iter().zip(together.iter().step_by(QUESTIONS / ALONE)).map(|(a, b)| distance(a, b));
     let mut rows = vec![
         Row {
-            name: "choose, together",
+            name: "choose, together".into(),
             value: rates[0],
             unit: "questions/s",
             note: format!("{QUESTIONS}, {SHARED} tokens in common, two options"),
         },
-        Row { name: "choose, one by one", value: rates[1], unit: "questions/s", note: format!("{ALONE} of them") },
+        Row { name: "choose, one by one".into(), value: rates[1], unit: "questions/s", note: format!("{ALONE} of them") },
         Row {
-            name: "choose, ratio",
+            name: "choose, ratio".into(),
             value: rates[0] / rates[1],
             unit: "×",
             note: format!("answers differ by at most {:.1e}", farthest.fold(0.0, f32::max)),
@@ -62,10 +62,10 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
     let texts: Vec<Question> = (0..TEXTS).map(|i| Question::Embed { text: text(i) }).collect();
     let pairs: Vec<Question> =
         (0..TEXTS / 2).map(|i| Question::Entail { premise: text(i), hypothesis: text(i + 1) }).collect();
-    let mut measure = |name, asker: &mut dyn Answerer, questions: &[Question], note: &str| -> Result<()> {
+    let mut measure = |name: &'static str, asker: &mut dyn Answerer, questions: &[Question], note: &str| -> Result<()> {
         let (_, seconds) = timed(asker, questions, CHUNK)?;
         let value = questions.len() as f64 / seconds;
-        rows.push(Row { name, value, unit: "questions/s", note: note.to_owned() });
+        rows.push(Row { name: name.into(), value, unit: "questions/s", note: note.to_owned() });
         Ok(())
     };
     measure("embed, policy", &mut asker, &texts, "10 to 50 words each")?;

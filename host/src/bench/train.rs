@@ -57,7 +57,7 @@ pub fn rows(peers: Option<&Path>, only: &str) -> Result<Vec<Row>> {
     for case in CASES.iter().filter(|case| case.name.contains(only)) {
         let folder = models::folder(case.folder, peers)?;
         let ours = measure(case, &folder)?;
-        rows.push(Row { name: case.name, value: ours.rate, unit: "pairs/s", note: ours.note.clone() });
+        rows.push(Row { name: case.name.into(), value: ours.rate, unit: "pairs/s", note: ours.note.clone() });
         let mut beside = |when: &str, peer: peer::Peer| {
             let note = format!(
                 "TRL {when}: {:.3} pairs/s, {:.0} MiB; memory {:.2} ×",
@@ -65,7 +65,7 @@ pub fn rows(peers: Option<&Path>, only: &str) -> Result<Vec<Row>> {
                 peer.memory,
                 ours.memory / peer.memory
             );
-            rows.push(Row { name: "  us / TRL", value: ours.rate / peer.rate, unit: "×", note });
+            rows.push(Row { name: "  us / TRL".into(), value: ours.rate / peer.rate, unit: "×", note });
         };
         match peers {
             Some(python) => beside("now", peer::run(python, case, &folder)?),

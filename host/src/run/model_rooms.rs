@@ -44,7 +44,7 @@ impl Context {
             section: &self.cfg.model,
             train: &self.cfg.train,
             seed: self.cfg.seed,
-            model_key: &self.keys.model,
+            model_key: &self.keys.answerers.policy,
         }
     }
 }

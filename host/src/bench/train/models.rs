@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::bench::plugins::shared;
+use crate::bench::shared;
 use crate::data::jsonl;
 use crate::error::UserError;
 use crate::records::{Pair, PromptText};

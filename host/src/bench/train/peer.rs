@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Case;
-use crate::bench::plugins::shared;
+use crate::bench::shared;
 use crate::config::Dtype;
 use crate::error::UserError;
 
