@@ -16,6 +16,7 @@ mod device;
 pub mod tree;
 mod logprobs;
 mod sampler;
+mod memory;
 mod adamw;
 mod trainer;
 mod look;
@@ -37,6 +38,7 @@ use adamw::AdamW;
 pub use decoder::Decoder;
 pub use device::matmul_rate;
 pub use look::{Facts, Memory, inspect, logits};
+pub use memory::SamplingMemory;
 
 pub use sampler::{Request, Sampled, Sampling};
 pub use spec::Spec;
