@@ -20,6 +20,7 @@ pub mod tree;
 mod chains;
 mod logprobs;
 mod sampler;
+mod memory;
 mod adamw;
 mod division;
 mod recompute;
@@ -46,6 +47,7 @@ pub use decoder::Decoder;
 pub use device::{matmul_rate, processor_seconds, resident};
 pub use division::Budget;
 pub use look::{Facts, Memory, inspect, logits};
+pub use memory::SamplingMemory;
 pub use out_of_memory::will_be_caught;
 
 pub use sampler::{Request, Sampled, Sampling};

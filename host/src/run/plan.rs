@@ -9,6 +9,7 @@ use super::folder::{Begin, Records};
 use super::prepare::{Options, Prepared, shown};
 use super::room::Room;
 use crate::data;
+use crate::model::{SamplingMemory, Spec};
 use crate::progress::size;
 use crate::records::PluginUsage;
 use crate::report::sections::plugins::share;
@@ -32,6 +33,16 @@ fn write_plan(out: &mut String, prepared: &Prepared, records: &Records, options:
     writeln!(out, "run folder  {}", shown(&prepared.path))?;
     writeln!(out, "seed        {}", cfg.seed)?;
     writeln!(out, "prompts     {}", prompts(prepared))?;
+
+    if let Some(memory) = memory(prepared) {
+        let [weights, cache, activations, program] =
+            [memory.weights, memory.cache, memory.activations, memory.program].map(|bytes| size(bytes as u64));
+        writeln!(
+            out,
+            "memory      sampling at most {}: weights {weights}, keys and values {cache}, activations {activations}, program {program}",
+            size(memory.total() as u64)
+        )?;
+    }
 
     writeln!(out, "\nrooms")?;
     let mut rerun = false;
@@ -118,6 +129,13 @@ fn state(room: Room, prepared: &Prepared, records: &Records, options: &Options) 
         Begin::Fresh if records.get(room).is_some() => "runs again: its inputs or its config changed",
         Begin::Fresh => "runs",
     }
+}
+
+/// Of sampling, where a model is there whose shape can be read.
+fn memory(prepared: &Prepared) -> Option<SamplingMemory> {
+    let cfg = &prepared.cfg;
+    let spec = Spec::read(cfg.model.path.as_ref().filter(|_| cfg.generate.from.is_none())?).ok()?;
+    Some(SamplingMemory::plan(&spec, cfg.model.dtype, &cfg.generate))
 }
 
 fn prompts(prepared: &Prepared) -> String {

@@ -18,9 +18,9 @@ use super::{Request, Sampled, Sampling};
 use crate::records::Finish;
 
 /// Rows whose logits are held at once.
-const LOGIT_ROWS: usize = 128;
+pub const LOGIT_ROWS: usize = 128;
 /// Tokens of prompts in one pass.
-const PROMPT_TOKENS: usize = 4096;
+pub const PROMPT_TOKENS: usize = 4096;
 
 /// Requests that are being sampled.
 pub struct Batch<'a> {

@@ -29,7 +29,7 @@ const PIECE: i64 = 256;
 pub fn draw(mut logits: Tensor, seen: Option<&Tensor>, uniform: &[f32], sampling: &Sampling) -> Result<Drawn> {
     let plain = logits.softmax(-1, Kind::Float);
     // log Σ exp x = max x − log max p, without a pass of its own.
-    let normaliser = logits.amax(-1, false) - plain.amax(-1, false).log();
+    let normaliser = logits.amax(-1, false) - plain.amax(-1, false).log(); // [R]
     let ids = {
         let scores = seen.map(|seen| penalised(&logits, seen, sampling.repetition_penalty));
         if sampling.temperature == 0.0 {

@@ -10,14 +10,16 @@ mod draw;
 mod tests;
 
 use anyhow::Result;
-use tch::{Kind, no_grad};
+use tch::no_grad;
 
 use super::Model;
+use super::memory::cache_bytes;
 use crate::error::UserError;
 use crate::progress;
 use crate::records::Finish;
 use batch::Batch;
-use cache::Sizes;
+pub use batch::{LOGIT_ROWS, PROMPT_TOKENS};
+pub use cache::Sizes;
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,15 +91,9 @@ impl Model {
         }
         let prompt = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
         let mut sizes = Sizes { places: 1, slots, prompt, response: sampling.max_tokens };
-        sizes.places = (sampling.memory / self.cache_bytes(sizes).max(1)).clamp(1, requests.len());
+        sizes.places =
+            (sampling.memory / cache_bytes(&self.decoder.spec, self.kind, sizes).max(1)).clamp(1, requests.len());
         self.sample_in(requests, sampling, sizes)
-    }
-
-    /// Bytes of the keys and values of so many places.
-    pub fn cache_bytes(&self, sizes: Sizes) -> usize {
-        let width = if self.kind == Kind::BFloat16 { 2 } else { 4 };
-        let positions = sizes.places * (sizes.prompt + sizes.slots * sizes.response);
-        positions * self.decoder.spec.cached_per_position() as usize * width
     }
 
     /// The same in buffers of these sizes; where there is no memory for them, in half as many places.
