@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::known::{self, KnownReference, by_mismatch};
 use super::limits::Limits;
-use super::stage_training::{
-    Logps, Position, ReferenceLogps, StageRun, StageSettings, log_probabilities, mismatches, train,
-};
+use super::logps::{Logps, ReferenceLogps, log_probabilities, mismatches};
+use super::metrics::Metrics;
+use super::stage_training::{Position, StageRun, StageSettings, train};
 use crate::config::{ModelSection, Reference, Train};
 use crate::data::jsonl;
 use crate::error::UserError;
 use crate::model::{Checkpoints, Model, checksum, lora};
 use crate::progress::say;
-use crate::records::{Outcome, Overrides, Pair, PastStage, Stage, StepMetrics};
+use crate::records::{Outcome, Overrides, Pair, PastStage, Stage};
 
 /// One trained stage, an entry of `training.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -293,51 +293,6 @@ fn save(training: &Training, model: &Model, dir: &Path) -> Result<()> {
 /// The folder of the policy as it is before the next stage.
 pub fn checkpoint_before(training: &Training, done: &[TrainedStage]) -> PathBuf {
     done.last().map_or_else(|| training.initial.to_owned(), |s| training.run.join(CHECKPOINTS).join(&s.checkpoint))
-}
-
-/// `metrics.jsonl`, cut back to the steps that the model holds when a run is resumed or taken back.
-struct Metrics {
-    path: PathBuf,
-    file: jsonl::Appender<StepMetrics>,
-    steps: u64,
-    /// Of the stages so far.
-    tokens_before: u64,
-}
-
-impl Metrics {
-    fn open(run: &Path) -> Result<Self> {
-        let path = run.join("metrics.jsonl");
-        let (kept, file) = jsonl::Appender::<StepMetrics>::open(&path)?;
-        Ok(Self { path, file, steps: kept.len() as u64, tokens_before: 0 })
-    }
-
-    /// Keeps the steps of the stages before and of the one that goes on.
-    fn resume(&mut self, before: u64, step: u64) -> Result<()> {
-        let (mut kept, _) = jsonl::Appender::<StepMetrics>::open(&self.path)?;
-        let wanted = usize::try_from(before + step)?;
-        if kept.len() > wanted {
-            kept.truncate(wanted);
-            jsonl::write(&self.path, &kept)?;
-            self.file = jsonl::Appender::open(&self.path)?.1;
-        }
-        self.steps = kept.len() as u64;
-        let last = usize::try_from(before)?.checked_sub(1).and_then(|last| kept.get(last));
-        self.tokens_before = last.map_or(0, |last| last.num_tokens);
-        Ok(())
-    }
-
-    /// A stage counts its tokens from 0, the file from the first stage on.
-    fn add(&mut self, metrics: &StepMetrics) -> Result<()> {
-        let num_tokens = self.tokens_before + metrics.num_tokens;
-        self.file.append([&StepMetrics { num_tokens, ..metrics.clone() }])?;
-        self.steps = metrics.step;
-        Ok(())
-    }
-
-    /// A stage that began after `before` steps has ended with so many of its own.
-    fn end_stage(&mut self, before: u64, steps: u64) -> Result<()> {
-        self.resume(before + steps, 0)
-    }
 }
 
 /// A stage's name comes from a plugin: only what is harmless in a path is kept of it.
