@@ -11,8 +11,8 @@ use crate::small;
 use crate::support::expect_success;
 
 const NONE: [&str; 0] = [];
-/// 48 pairs at most in batches of four, three stages: some 200 steps. A checkpoint every five steps is one every few milliseconds.
-const LONGER: [&str; 6] = ["--set", "train.epochs=20", "--set", "train.save_steps=5", "--until", "train"];
+/// 32 pairs in batches of four, three stages: some 100 steps. A checkpoint every five steps is one every few milliseconds.
+const LONGER: [&str; 6] = ["--set", "train.epochs=12", "--set", "train.save_steps=5", "--until", "train"];
 const KILLS: u64 = 10;
 
 /// A number below `n`, the same in every test run.

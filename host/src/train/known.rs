@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::batches::Mismatch;
+use super::logps::{Logps, log_probabilities, mismatched_logps};
 use super::room::{TrainedStage, Training, checkpoint_before, load_trained};
-use super::stage_training::{Logps, log_probabilities, mismatched_logps};
 use crate::data::jsonl;
 use crate::data::sha256_hex;
 use crate::model::Model;

@@ -1,6 +1,6 @@
 //! How far a stage may take the policy. Pure.
 
-use super::stage_training::Logps;
+use super::logps::Logps;
 use crate::config::Train;
 
 /// What a stage is held to, and what it is measured from.

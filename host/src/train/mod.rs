@@ -8,13 +8,16 @@
 mod loss;
 mod schedule;
 mod batches;
+mod logps;
 mod sums;
 mod limits;
 mod stage_training;
 mod known;
 mod events;
 mod trainer_state;
+mod metrics;
 mod room;
 
+pub use logps::{ReferenceLogps, log_probabilities};
 pub use room::{TrainedStage, Training, load_trained, read_trained, room};
-pub use stage_training::{ReferenceLogps, StageRun, StageSettings, log_probabilities, train as train_stage};
+pub use stage_training::{StageRun, StageSettings, train as train_stage};

@@ -9,19 +9,18 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::events::Events;
 use super::known::{self, KnownReference, by_mismatch};
 use super::limits::Limits;
-use super::stage_training::{
-    Logps, Position, ReferenceLogps, StageRun, StageSettings, log_probabilities, mismatches, train,
-};
+use super::logps::{Logps, ReferenceLogps, log_probabilities, mismatches};
+use super::metrics::Metrics;
+use super::stage_training::{Position, StageRun, StageSettings, train};
 use super::trainer_state;
 use crate::config::{ModelSection, Reference, Train};
 use crate::data::jsonl;
 use crate::error::UserError;
 use crate::model::{Checkpoints, Model, checksum, lora};
 use crate::progress::say;
-use crate::records::{Outcome, Overrides, Pair, PastStage, Stage, StepMetrics};
+use crate::records::{Outcome, Overrides, Pair, PastStage, Stage};
 
 /// One trained stage, an entry of `training.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -297,58 +296,6 @@ fn save(training: &Training, model: &Model, dir: &Path) -> Result<()> {
 /// The folder of the policy as it is before the next stage.
 pub fn checkpoint_before(training: &Training, done: &[TrainedStage]) -> PathBuf {
     done.last().map_or_else(|| training.initial.to_owned(), |s| training.run.join(CHECKPOINTS).join(&s.checkpoint))
-}
-
-/// `metrics.jsonl` and the event file, cut back to the steps that the model holds when a run is resumed or taken back.
-struct Metrics {
-    run: PathBuf,
-    path: PathBuf,
-    file: jsonl::Appender<StepMetrics>,
-    events: Events,
-    all: Vec<StepMetrics>,
-    steps: u64,
-    /// Of the stages so far.
-    tokens_before: u64,
-}
-
-impl Metrics {
-    fn open(run: &Path) -> Result<Self> {
-        let path = run.join("metrics.jsonl");
-        let (all, file) = jsonl::Appender::<StepMetrics>::open(&path)?;
-        let events = Events::create(run, &all)?;
-        Ok(Self { run: run.to_owned(), path, file, events, steps: all.len() as u64, all, tokens_before: 0 })
-    }
-
-    /// Keeps the steps of the stages before and of the one that goes on.
-    fn resume(&mut self, before: u64, step: u64) -> Result<()> {
-        let wanted = usize::try_from(before + step)?;
-        if self.all.len() > wanted {
-            self.all.truncate(wanted);
-            jsonl::write(&self.path, &self.all)?;
-            self.file = jsonl::Appender::open(&self.path)?.1;
-            self.events = Events::create(&self.run, &self.all)?;
-        }
-        self.steps = self.all.len() as u64;
-        let last = usize::try_from(before)?.checked_sub(1).and_then(|last| self.all.get(last));
-        self.tokens_before = last.map_or(0, |last| last.num_tokens);
-        Ok(())
-    }
-
-    /// A stage counts its tokens from 0, the file from the first stage on.
-    fn add(&mut self, metrics: &StepMetrics) -> Result<()> {
-        let num_tokens = self.tokens_before + metrics.num_tokens;
-        let metrics = StepMetrics { num_tokens, ..metrics.clone() };
-        self.file.append([&metrics])?;
-        self.events.add(&metrics)?;
-        self.steps = metrics.step;
-        self.all.push(metrics);
-        Ok(())
-    }
-
-    /// A stage that began after `before` steps has ended with so many of its own.
-    fn end_stage(&mut self, before: u64, steps: u64) -> Result<()> {
-        self.resume(before + steps, 0)
-    }
 }
 
 /// A stage's name comes from a plugin: only what is harmless in a path is kept of it.

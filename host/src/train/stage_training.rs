@@ -1,12 +1,11 @@
 //! One stage's optimisation: batches of pairs, the schedule, the metrics of every step.
 
-use std::collections::HashMap;
-
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, Mismatch, mismatched};
+use super::batches::{Batches, mismatched};
 use super::limits::Limits;
+use super::logps::{Logps, ReferenceLogps, mismatched_logps, positions, sequences};
 use super::loss::{BatchFacts, LossSettings, PairLogps, PairLoss, kl_estimate, pair_loss};
 use super::schedule;
 use super::sums::Sums;
@@ -16,9 +15,6 @@ use crate::model::tree::Sequence;
 use crate::model::{Budget, Checkpoints, Model, Saved, Trainer, resident};
 use crate::progress::{Progress, say};
 use crate::records::{Overrides, Pair, StepMetrics};
-
-/// log p of a pair's chosen and rejected response, nats.
-pub type Logps = [f64; 2];
 
 /// A stage's settings: the config's, with the policy's departures from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,34 +41,6 @@ impl StageSettings {
             learning_rate: base * overrides.learning_rate_scale.unwrap_or(1.0),
         })
     }
-}
-
-/// What the reference says of a stage's pairs, from before the first step.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ReferenceLogps {
-    /// Of every pair.
-    pub pairs: Vec<Logps>,
-    /// Of one pair's responses after another's prompt, as far as `kto` will ask: see [`mismatches`].
-    pub mismatched: HashMap<Mismatch, Logps>,
-}
-
-/// Every mismatch that training with these settings will ask about, each once; none unless the loss is `kto`.
-pub fn mismatches(
-    model: &Model,
-    pairs: &[&Pair],
-    config: &Train,
-    settings: &StageSettings,
-    seed: (u64, u64),
-) -> Result<Vec<Mismatch>> {
-    let mut all = Vec::new();
-    if settings.loss.has(Loss::Kto) {
-        for batch in Batches::new(pairs.len(), config.batch, settings.epochs, seed) {
-            all.extend(mismatched(pairs, &batch, positions(model))?);
-        }
-    }
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
 }
 
 /// Means over the last epoch.
@@ -322,40 +290,6 @@ fn sums(model: &Model, stage: &StageRun, batch: &[usize], facts: &BatchFacts, lo
 
 /// More than two orders of summation can differ by in f32, less than any wrong token would cause. What bf16 rounds away comes on top.
 const SELF_CHECK: f64 = 0.05;
-
-/// log p of both responses of every pair.
-pub fn log_probabilities(model: &Model, pairs: &[&Pair], adapter: bool) -> Result<Vec<Logps>> {
-    let all: Vec<Sequence> = pairs.iter().flat_map(|pair| sequences(pair)).collect();
-    in_twos(model.log_probabilities(&all, adapter, |_| {})?)
-}
-
-/// log p of both responses of every mismatch, after the prompt they do not belong to.
-pub fn mismatched_logps(model: &Model, pairs: &[&Pair], wanted: &[Mismatch], adapter: bool) -> Result<Vec<Logps>> {
-    let all: Vec<Sequence> = wanted.iter().flat_map(|&(i, j)| after(pairs[i], pairs[j])).collect();
-    in_twos(model.log_probabilities(&all, adapter, |_| {})?)
-}
-
-fn in_twos(sums: Vec<f64>) -> Result<Vec<Logps>> {
-    Ok(sums.chunks(2).map(|two| [two[0], two[1]]).collect())
-}
-
-fn positions(model: &Model) -> usize {
-    usize::try_from(model.decoder.spec.positions).unwrap_or(usize::MAX)
-}
-
-/// A pair's two texts. All of a response is scored, its end of sequence too, and nothing of the prompt.
-fn sequences(pair: &Pair) -> Vec<Sequence> {
-    after(pair, pair)
-}
-
-fn after(prompt: &Pair, responses: &Pair) -> Vec<Sequence> {
-    [&responses.chosen_token_ids, &responses.rejected_token_ids]
-        .map(|response| Sequence {
-            ids: [&prompt.prompt_token_ids[..], response].concat(),
-            from: prompt.prompt_token_ids.len(),
-        })
-        .into()
-}
 
 fn pair_logps(pair: &Pair, logp: &[f64], reference: Option<&Logps>) -> PairLogps {
     let reference = reference.unwrap_or(&[0.0; 2]);

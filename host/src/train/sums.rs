@@ -1,7 +1,7 @@
 //! What a step reports, summed over its batch.
 
+use super::logps::Logps;
 use super::loss::PairLoss;
-use super::stage_training::Logps;
 use crate::records::Pair;
 
 /// Sums over a batch.

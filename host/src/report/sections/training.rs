@@ -21,7 +21,7 @@ pub struct Training {
 pub fn training(files: &RunFiles) -> Found<Training> {
     let metrics = files.metrics.as_ref().map_err(Clone::clone)?;
     if metrics.is_empty() {
-        return Err(Absent::new("training took no step (metrics.jsonl is empty)"));
+        return Err(Absent::new(format!("training took no step (metrics.jsonl is empty){}", stopped(files))));
     }
     let spans = spans(metrics);
     let panel = |title: &str, series: Vec<Series>, level, domain| {
@@ -65,7 +65,7 @@ pub fn training(files: &RunFiles) -> Found<Training> {
 /// Why training ended before its time, where it did.
 fn stopped(files: &RunFiles) -> String {
     let stages = files.training.iter().flatten();
-    let said = stages.filter_map(|stage| Some(format!(" {} was stopped: {}.", stage.name, stage.stopped.as_ref()?)));
+    let said = stages.filter_map(|stage| Some(format!(" {} was stopped at {}.", stage.name, stage.stopped.as_ref()?)));
     said.collect()
 }
 

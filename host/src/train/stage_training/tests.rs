@@ -8,6 +8,7 @@ use crate::data::test_folder::TestFolder;
 use crate::model::golden_tests::{oracles, section};
 use crate::model::{Spec, Text};
 use crate::records::PromptText;
+use crate::train::logps::{log_probabilities, mismatches};
 use crate::train::room::{Training, room};
 
 /// TRL's trajectory: AdamW (0.9, 0.999), no decay, constant rate, clip 1, batch 8, rows in order, β 0.1.
