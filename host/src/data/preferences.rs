@@ -300,7 +300,7 @@ mod tests {
         let error = read(&lines.join("\n")).expect_err("bad rows").to_string();
         for part in [
             "11 lines cannot be read",
-            "rows.jsonl:1: no field `rejected` among `chosen`, `prompt`",
+            "rows.jsonl:1: no field `rejected` among ",
             "rows.jsonl:2: `prompt`, `chosen` and `rejected` must all be texts or all be lists of messages",
             "rows.jsonl:3: no field `prompt`, and",
             "rows.jsonl:4: `prompt` is empty",

@@ -137,7 +137,6 @@ fn texts_of(ids: &[Vec<u32>; 3], text: &Text) -> Result<[PromptText; 3]> {
 mod tests {
     use super::*;
     use crate::data::test_folder::TestFolder;
-    use crate::model::Text;
 
     /// The mini world's tokenizer: a token a word.
     fn text() -> Text {

@@ -165,7 +165,9 @@ impl Chain<'_> {
         let files = self.files(&[&pairs.from])?;
         let mut rest = pairs.clone();
         rest.from = endings(&[rest.from]).pop().unwrap_or_default();
-        self.add(Room::Pair, &[], json!({ "pairs": rest, "files": files, "model": model }))
+        // Rows that are to be staged must have ratings, which is checked when they are read.
+        let staged = self.cfg.stage.is_some();
+        self.add(Room::Pair, &[], json!({ "pairs": rest, "files": files, "model": model, "staged": staged }))
     }
 
     fn scored_and_paired(&mut self, scorers: &[String]) -> Result<()> {
