@@ -54,8 +54,8 @@ impl Encoder {
             all.push((format!("{name}.bias"), shape[..1].to_vec()));
         };
         pair("bert.embeddings.LayerNorm", &[8]);
-        for (name, shape) in [
-            ("attention.self.query", &[8, 8][..]),
+        let parts: [(&str, &[usize]); 8] = [
+            ("attention.self.query", &[8, 8]),
             ("attention.self.key", &[8, 8]),
             ("attention.self.value", &[8, 8]),
             ("attention.output.dense", &[8, 8]),
@@ -63,7 +63,8 @@ impl Encoder {
             ("intermediate.dense", &[16, 8]),
             ("output.dense", &[8, 16]),
             ("output.LayerNorm", &[8]),
-        ] {
+        ];
+        for (name, shape) in parts {
             pair(&format!("bert.encoder.layer.0.{name}"), shape);
         }
         if self.labels.is_some() {
@@ -73,8 +74,8 @@ impl Encoder {
         let (mut header, mut data) = (Map::new(), Vec::<u8>::new());
         for (name, shape) in all {
             let start = data.len();
-            let numbers =
-                (0..shape.iter().product()).map(|i: usize| (((start + i * 37) % 101) as f32 / 50.0 - 1.0) * 0.9);
+            let count: usize = shape.iter().product();
+            let numbers = (0..count).map(|i| (((start + i * 37) % 101) as f32 / 50.0 - 1.0) * 0.9);
             data.extend(numbers.flat_map(f32::to_le_bytes));
             header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
         }

@@ -108,7 +108,8 @@ fn below(dir: &Path, name: &str, named_in: &Path) -> Result<PathBuf> {
             .hint("modules lie below the folder")
             .into());
     }
-    Ok(dir.join(name))
+    // Joined with nothing, a path would end in a slash.
+    Ok(if name.is_empty() { dir.to_owned() } else { dir.join(name) })
 }
 
 fn unsupported(path: &Path, what: &str) -> anyhow::Error {

@@ -132,7 +132,7 @@ impl Network {
 
     /// Last hidden states `[B, T, C]`; those of padding mean nothing.
     pub fn hidden(&self, batch: &Batch) -> Tensor {
-        let (_, t) = (batch.ids.size()[0], batch.ids.size()[1]);
+        let t = batch.ids.size()[1];
         let device = batch.ids.device();
         let mut x = Tensor::embedding(&self.words, &batch.ids, -1, false, false); // [B, T, C]
         if let Some(places) = &self.places {

@@ -228,7 +228,7 @@ impl Relative {
         let above_zero = |key: &str| -> Option<i64> { fields.get(key).and_then(Value::as_i64).filter(|n| *n > 0) };
         let farthest = above_zero("max_relative_positions").unwrap_or(positions);
         let buckets = above_zero("position_buckets");
-        if farthest >= 1 << 31 || buckets.is_some_and(|n| n < 4 || n >= 1 << 31 || n / 2 >= farthest) {
+        if farthest >= 1 << 31 || buckets.is_some_and(|n| !(4..1 << 31).contains(&n) || n / 2 >= farthest) {
             return Err(UserError::new(format!(
                 "position_buckets = {} and max_relative_positions = {farthest} do not go together",
                 buckets.unwrap_or_default()
@@ -263,8 +263,9 @@ fn only(fields: &Fields, key: &str, size: i64) -> Result<()> {
 
 /// Labels of the outputs, where the folder is of a model with a classification head: `id2label`, else as many as transformers assumes.
 fn labels(config: &Value) -> Result<Option<Vec<String>>> {
-    let classes = config.get("architectures").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    if !classes.into_iter().any(|class| class.ends_with("ForSequenceClassification")) {
+    let mut classes =
+        config.get("architectures").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    if !classes.any(|class| class.ends_with("ForSequenceClassification")) {
         return Ok(None);
     }
     let Some(map) = config.get("id2label").and_then(Value::as_object) else {
