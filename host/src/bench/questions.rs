@@ -51,7 +51,12 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
             unit: "questions/s",
             note: format!("{QUESTIONS}, {SHARED} tokens in common, two options"),
         },
-        Row { name: "choose, one by one".into(), value: rates[1], unit: "questions/s", note: format!("{ALONE} of them") },
+        Row {
+            name: "choose, one by one".into(),
+            value: rates[1],
+            unit: "questions/s",
+            note: format!("{ALONE} of them"),
+        },
         Row {
             name: "choose, ratio".into(),
             value: rates[0] / rates[1],
@@ -62,12 +67,13 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
     let texts: Vec<Question> = (0..TEXTS).map(|i| Question::Embed { text: text(i) }).collect();
     let pairs: Vec<Question> =
         (0..TEXTS / 2).map(|i| Question::Entail { premise: text(i), hypothesis: text(i + 1) }).collect();
-    let mut measure = |name: &'static str, asker: &mut dyn Answerer, questions: &[Question], note: &str| -> Result<()> {
-        let (_, seconds) = timed(asker, questions, CHUNK)?;
-        let value = questions.len() as f64 / seconds;
-        rows.push(Row { name: name.into(), value, unit: "questions/s", note: note.to_owned() });
-        Ok(())
-    };
+    let mut measure =
+        |name: &'static str, asker: &mut dyn Answerer, questions: &[Question], note: &str| -> Result<()> {
+            let (_, seconds) = timed(asker, questions, CHUNK)?;
+            let value = questions.len() as f64 / seconds;
+            rows.push(Row { name: name.into(), value, unit: "questions/s", note: note.to_owned() });
+            Ok(())
+        };
     measure("embed, policy", &mut asker, &texts, "10 to 50 words each")?;
     measure("entail, policy", &mut asker, &pairs, "pairs of such texts, two choices each")?;
     let [embedder, nli] = ["embedder", "nli"].map(|name| models.join(name));

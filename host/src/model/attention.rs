@@ -45,11 +45,10 @@ impl<'a> Masks<'a> {
 
     /// A key is seen from positions less than a window after its own, as transformers' `sliding_window_overlay` has it.
     fn make(&self, window: Option<i64>) -> Tensor {
-        let Input { positions, key_positions, mask, .. } = self.input;
+        let Input { positions, mask, .. } = self.input;
         match (mask, window) {
             (Some(mask), Some(window)) => {
-                let keys = key_positions.unwrap_or(positions);
-                let distance = positions.unsqueeze(-1) - keys.unsqueeze(1); // [B, T, S]
+                let distance = positions.unsqueeze(-1) - positions.unsqueeze(1); // [B, T, T]
                 mask.logical_and(&distance.lt(window).unsqueeze(1))
             }
             (Some(mask), None) => mask.shallow_clone(),

@@ -38,8 +38,6 @@ pub struct Input<'a> {
     pub ids: &'a Tensor,
     /// Positions `[B, T]`.
     pub positions: &'a Tensor,
-    /// Positions of cached keys `[B, S]`, which a window needs to know in [`Decoder::step`].
-    pub key_positions: Option<&'a Tensor>,
     /// Who may see whom, bool `[B, 1, T, S]`; none: every position sees itself and those before it. Windows narrow it further.
     pub mask: Option<&'a Tensor>,
     /// Whether the adapter, if there is one, takes part.

@@ -46,7 +46,7 @@ fn plain(model: &Model, ids: &[u32], from: usize) -> Vec<f32> {
     let all: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
     let positions = Tensor::arange(n, (Kind::Int64, Device::Cpu)).view([1, n]);
     let input = Tensor::from_slice(&all).view([1, n]);
-    let input = Input { ids: &input, positions: &positions, key_positions: None, mask: None, adapter: true };
+    let input = Input { ids: &input, positions: &positions, mask: None, adapter: true };
     let logprobs = no_grad(|| model.decoder.logits(&model.decoder.hidden(&input)).log_softmax(-1, Kind::Float));
     (from..ids.len()).map(|j| logprobs.double_value(&[0, j as i64 - 1, all[j]]) as f32).collect()
 }

@@ -98,8 +98,7 @@ impl Golden {
         let mask = self.attention.to_kind(Kind::Bool).view([2, 1, 1, 24]).logical_and(&causal).logical_or(&own);
         let ours = no_grad(|| {
             let (ids, positions) = (&self.ids, &self.positions);
-            let hidden =
-                decoder.hidden(&Input { ids, positions, key_positions: None, mask: Some(&mask), adapter: true });
+            let hidden = decoder.hidden(&Input { ids, positions, mask: Some(&mask), adapter: true });
             decoder.logits(&hidden) * self.attention.unsqueeze(-1)
         });
         (ours - &self.logits).abs().max().double_value(&[])
@@ -135,7 +134,7 @@ fn greedy_equals(decoder: &Decoder, golden: &Golden, name: &str) {
             let n = tokens.len() as i64;
             let ids = Tensor::from_slice(&tokens).view([1, n]);
             let positions = Tensor::arange(n, (Kind::Int64, Device::Cpu)).view([1, n]);
-            let input = Input { ids: &ids, positions: &positions, key_positions: None, mask: None, adapter: true };
+            let input = Input { ids: &ids, positions: &positions, mask: None, adapter: true };
             let hidden = no_grad(|| decoder.hidden(&input));
             tokens.push(decoder.logits(&hidden.narrow(1, n - 1, 1)).argmax(-1, false).int64_value(&[0, 0]));
         }
@@ -195,9 +194,7 @@ fn an_adapter_that_peft_wrote_gives_pefts_logits_and_ours_reads_back() {
     let [ids, initial, tuned] = &tensors[..] else { unreachable!() };
     let positions = Tensor::arange(24, (Kind::Int64, Device::Cpu)).expand([2, 24], false);
     let difference = |model: &Model, adapter: bool, golden: &Tensor| {
-        let hidden = no_grad(|| {
-            model.decoder.hidden(&Input { ids, positions: &positions, key_positions: None, mask: None, adapter })
-        });
+        let hidden = no_grad(|| model.decoder.hidden(&Input { ids, positions: &positions, mask: None, adapter }));
         (model.decoder.logits(&hidden) - golden).abs().max().double_value(&[])
     };
     model.attach_saved(&dir.join("lora_lr2e-3/adapter_final")).expect("PEFT's adapter");

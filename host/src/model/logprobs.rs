@@ -56,7 +56,7 @@ impl Layout {
     /// What goes through the decoder.
     pub fn input(&self, adapter: bool) -> Input<'_> {
         let Self { ids, positions, mask, .. } = self;
-        Input { ids, positions, key_positions: None, mask: mask.as_ref(), adapter }
+        Input { ids, positions, mask: mask.as_ref(), adapter }
     }
 }
 

@@ -154,7 +154,7 @@ pub fn logits(dir: &Path, ids: &[u32], section: &ModelSection) -> Result<Vec<Vec
     let all: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
     let all = Tensor::f_from_slice(&all)?.f_view([1, t])?.f_to_device(device)?;
     let positions = Tensor::arange(t, (Kind::Int64, device)).f_view([1, t])?;
-    let input = Input { ids: &all, positions: &positions, key_positions: None, mask: None, adapter: false };
+    let input = Input { ids: &all, positions: &positions, mask: None, adapter: false };
     let logits = no_grad(|| decoder.logits(&decoder.hidden(&input))).squeeze_dim(0);
     Ok(Vec::<Vec<f32>>::try_from(&logits)?)
 }

@@ -76,7 +76,6 @@ impl Model {
         let hidden = self.decoder.hidden(&Input {
             ids: &Tensor::f_from_slice(&ids)?.f_view(shape)?.f_to_device(self.device)?,
             positions: &positions,
-            key_positions: None,
             // Padding stands on the right, where causality hides it from every real token.
             mask: None,
             adapter: true,

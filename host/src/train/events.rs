@@ -53,7 +53,8 @@ fn step_event(step: &StepMetrics) -> Result<Vec<u8>> {
     let Value::Object(numbers) = serde_json::to_value(step)? else { return Ok(Vec::new()) };
     let mut summary = Vec::new();
     for (name, value) in &numbers {
-        if let (Some(value), false) = (value.as_f64(), ["step", "tokens_per_second", "memory"].contains(&name.as_str())) {
+        if let (Some(value), false) = (value.as_f64(), ["step", "tokens_per_second", "memory"].contains(&name.as_str()))
+        {
             let mut scalar = field(1, format!("train/{name}").as_bytes());
             // Value.simple_value, field 2, 32 bits.
             scalar.push(2 << 3 | 5);

@@ -33,7 +33,6 @@ use crate::error::UserError;
 use crate::plugin::build_quietly;
 use crate::sandbox::{PluginDirectory, Scorer};
 
-
 /// Every row of the table above.
 pub fn rows(peers: Option<&Path>) -> Result<Vec<Row>> {
     let bench = Bench::open()?;

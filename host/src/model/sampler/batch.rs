@@ -94,7 +94,6 @@ impl<'a> Batch<'a> {
         let input = Input {
             ids: &Tensor::f_from_slice(&ids)?.f_view([a, t])?.f_to_device(device)?,
             positions: &Tensor::arange(t, (Kind::Int64, device)).expand([a, t], false).contiguous(),
-            key_positions: None,
             // Padding stands on the right, where causality hides it from every real token.
             mask: None,
             adapter: true,
@@ -157,13 +156,7 @@ impl<'a> Batch<'a> {
         let column = |values: &[i64]| -> Result<Tensor> {
             Ok(Tensor::f_from_slice(values)?.f_view([-1, 1])?.f_to_device(device)?)
         };
-        let input = Input {
-            ids: &column(&ids)?,
-            positions: &column(&positions)?,
-            key_positions: None,
-            mask: None,
-            adapter: true,
-        };
+        let input = Input { ids: &column(&ids)?, positions: &column(&positions)?, mask: None, adapter: true };
         let cache = &self.cache;
         let hidden = self.model.decoder.step(&input, |block, [q, k, v]| cache.attend(&round, spec, block, q, k, v));
         let hidden = hidden.squeeze_dim(1); // [R, C]
