@@ -70,22 +70,15 @@ fn columns<'a>(rows: &[Row<'a>]) -> Vec<(String, Column<'a>)> {
     let mut all: Vec<(String, Column<'a>)> = Vec::new();
     let mut add = |name: &str, column| all.push((name.to_owned(), column));
     add("id", Column::Text(rows.iter().map(|row| Some(row.id)).collect()));
-    let texts: [(&str, fn(&Row<'a>) -> &'a PromptText); 3] =
-        [("prompt", |row| row.prompt), ("chosen", |row| row.chosen), ("rejected", |row| row.rejected)];
-    for (name, of) in texts {
-        add(name, said(rows.iter().map(of)));
-    }
+    add("prompt", said(rows.iter().map(|row| row.prompt)));
+    add("chosen", said(rows.iter().map(|row| row.chosen)));
+    add("rejected", said(rows.iter().map(|row| row.rejected)));
     add("prompt_id", Column::Text(rows.iter().map(|row| Some(row.prompt_id)).collect()));
     add("group", Column::Text(rows.iter().map(|row| row.group).collect()));
     add("stage", Column::Text(rows.iter().map(|row| row.stage).collect()));
-    let numbers: [(&str, fn(&Row<'a>) -> f64); 3] = [
-        ("chosen_rating", |row| row.chosen_rating),
-        ("rejected_rating", |row| row.rejected_rating),
-        ("gap", |row| row.gap),
-    ];
-    for (name, of) in numbers {
-        add(name, Column::Number(rows.iter().map(|row| Some(of(row))).collect()));
-    }
+    add("chosen_rating", Column::Number(rows.iter().map(|row| Some(row.chosen_rating)).collect()));
+    add("rejected_rating", Column::Number(rows.iter().map(|row| Some(row.rejected_rating)).collect()));
+    add("gap", Column::Number(rows.iter().map(|row| Some(row.gap)).collect()));
     for name in rows.first().into_iter().flat_map(|row| row.dimensions.keys()) {
         add(name, Column::Number(rows.iter().map(|row| row.dimensions.get(name).copied().flatten()).collect()));
     }

@@ -196,7 +196,7 @@ pub fn train(
         // After the last step the stage itself is saved.
         if let Some((checkpoints, _)) = stage.checkpoints
             && config.save_steps > 0
-            && at.step % config.save_steps == 0
+            && at.step.is_multiple_of(config.save_steps)
             && at.step < total
         {
             checkpoints.save(metrics.step, &mut trainer, &at)?;

@@ -102,6 +102,8 @@ pub(super) mod tests {
                 evaluation: [].into(),
             },
             checkpoint: String::new(),
+            checksum: String::new(),
+            stopped: None,
         }
     }
 
