@@ -30,7 +30,7 @@ pub fn run(places: &Places, ready: &Ready, filter: Option<&str>) -> Result<ExitC
         broken.push("lints (cargo clippy --release --workspace --all-targets)");
     }
 
-    eprintln!("test: every test (about 5 minutes the first time, most of it compiling)");
+    eprintln!("test: every test (about 20 minutes the first time, most of it compiling)");
     let mut tally = Tally::default();
     let targets = ["--lib", "--bins", "--tests", "--examples"];
     // What drives the binary from outside turns on features that the host does without: apart, or the host's
