@@ -201,7 +201,8 @@ fn a_changed_file_of_a_run_is_named_by_verify() {
 fn logged(run: &Path) -> Vec<(u64, Vec<(String, f32)>)> {
     let of = |step: Value| {
         let numbers = step.as_object().expect("an object").iter();
-        let kept = numbers.filter(|(name, _)| !["step", "stage", "tokens_per_second", "memory"].contains(&name.as_str()));
+        let kept =
+            numbers.filter(|(name, _)| !["step", "stage", "tokens_per_second", "memory"].contains(&name.as_str()));
         let mut tags: Vec<(String, f32)> =
             kept.map(|(name, value)| (format!("train/{name}"), value.as_f64().expect("a number") as f32)).collect();
         tags.sort_by(|a, b| a.0.cmp(&b.0));
