@@ -145,24 +145,9 @@ fn preference(model: &Model, samples: &[Sample]) -> Result<usize> {
 }
 
 fn pair(sample: &Sample) -> Pair {
-    let [chosen, rejected] = [0, 1].map(|i| sample.responses.get(i).cloned().unwrap_or_default());
-    Pair {
-        id: sample.id.clone(),
-        prompt_id: sample.id.clone(),
-        group: sample.group.clone(),
-        prompt: sample.prompt.clone(),
-        chosen: PromptText::Text(chosen.text),
-        rejected: PromptText::Text(rejected.text),
-        chosen_rating: 1.0,
-        rejected_rating: 0.0,
-        gap: 1.0,
-        dimensions: Default::default(),
-        chosen_index: 0,
-        rejected_index: 1,
-        prompt_token_ids: sample.prompt_token_ids.clone(),
-        chosen_token_ids: chosen.token_ids,
-        rejected_token_ids: rejected.token_ids,
-    }
+    let [chosen, rejected] =
+        [0, 1].map(|i| sample.responses.get(i).map(|response| response.token_ids.clone()).unwrap_or_default());
+    super::pair(sample.id.clone(), [sample.prompt_token_ids.clone(), chosen, rejected])
 }
 
 fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {

@@ -3,6 +3,7 @@
 
 mod generate;
 mod mini;
+mod peers;
 mod plugins;
 mod questions;
 mod train;
@@ -16,6 +17,7 @@ use serde_json::json;
 use crate::config::Dtype;
 use crate::error::UserError;
 use crate::model::matmul_rate;
+use crate::records::{Pair, PromptText};
 
 /// What there is, and what it measures.
 const BENCHMARKS: [(&str, &str); 6] = [
@@ -101,6 +103,28 @@ fn shown(value: f64) -> String {
 fn shared(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("UDASA_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
     Some(root.join(path)).filter(|path| path.exists())
+}
+
+/// A pair of the prompt's, the chosen and the rejected response's ids, to be trained on: nothing else of it counts.
+fn pair(id: String, [prompt, chosen, rejected]: [Vec<u32>; 3]) -> Pair {
+    let text = || PromptText::Text(String::new());
+    Pair {
+        prompt_id: id.clone(),
+        id,
+        group: None,
+        prompt: text(),
+        chosen: text(),
+        rejected: text(),
+        chosen_rating: 1.0,
+        rejected_rating: 0.0,
+        gap: 1.0,
+        dimensions: Default::default(),
+        chosen_index: 0,
+        rejected_index: 1,
+        prompt_token_ids: prompt,
+        chosen_token_ids: chosen,
+        rejected_token_ids: rejected,
+    }
 }
 
 fn matmul() -> Vec<Row> {

@@ -1,21 +1,20 @@
 //! lm-polygraph's own classes on the same answers: `LexicalSimilarity("rougeL")`, `EigValLaplacian` and `DegMat` with
 //! `"Jaccard_score"`, at one thread. Their times and values were recorded; with `--peers` they are timed now as well.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::super::shared;
+use super::super::{peers, shared};
 use super::{Bench, Row, data, least};
 use crate::error::UserError;
 use crate::records::Sample;
 use crate::sandbox::{Scorer, Step};
 
 const RECORDED: &str = "oracles/bench/score_t1.json";
-const SCRIPT: &str = "peers/bench_peers.py";
 /// The largest difference that is rounding.
 const TOLERANCE: f64 = 1e-6;
 const BATCHES: usize = 40;
@@ -70,7 +69,7 @@ pub(super) fn rows(bench: &Bench, questions: &[Sample], python: Option<&Path>) -
         Ok(())
     };
     match shared(RECORDED) {
-        Some(path) => compare("recorded", &read(&path)?)?,
+        Some(path) => compare("recorded", &peers::read(&path)?)?,
         None => anyhow::bail!(
             UserError::new(format!("lm-polygraph's recorded times ({RECORDED}) are not there"))
                 .hint("put them beside the answers, or leave both away")
@@ -117,33 +116,11 @@ fn seconds(peer: &Value) -> Result<f64> {
 
 /// Runs the peer's script on the answers, doubled.
 fn run(python: &Path, bench: &Bench) -> Result<Value> {
-    let missing = || UserError::new("lm-polygraph's script or answers are not there").hint("put them into ../shared");
-    let script = shared(SCRIPT).ok_or_else(missing)?;
-    let answers = shared(data::ANSWERS).ok_or_else(missing)?;
-    let (doubled, out) = (bench.directory.join("answers.jsonl"), bench.directory.join("peer.json"));
+    let answers = shared(data::ANSWERS)
+        .ok_or_else(|| UserError::new("lm-polygraph's answers are not there").hint("put them into ../shared"))?;
+    let doubled = bench.directory.join("answers.jsonl");
     let once = std::fs::read_to_string(&answers).with_context(|| format!("reading {}", answers.display()))?;
     std::fs::write(&doubled, format!("{}\n{}", once.trim_end(), once))?;
-    let status = Command::new(python)
-        .arg(script)
-        .args(["--task", "score", "--threads", "1", "--repeat", "2", "--data"])
-        .arg(&doubled)
-        .arg("--json")
-        .arg(&out)
-        .env("OMP_NUM_THREADS", "1")
-        .env("OPENBLAS_NUM_THREADS", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .with_context(|| format!("starting {}", python.display()))?;
-    if !status.success() {
-        return Err(UserError::new(format!("{} could not run lm-polygraph", python.display()))
-            .hint("../shared/peers/README.md says what its environment needs")
-            .into());
-    }
-    read(&out)
-}
-
-fn read(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
+    let [task, score, repeat, twice, data] = ["--task", "score", "--repeat", "2", "--data"].map(OsStr::new);
+    peers::run(python, "lm-polygraph", &[task, score, repeat, twice, data, doubled.as_os_str()])
 }

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::bench::shared;
+use crate::bench::{self, shared};
 use crate::data::jsonl;
 use crate::error::UserError;
-use crate::records::{Pair, PromptText};
+use crate::records::Pair;
 
 const SCRIPT: &str = "peers/p6_make_bench.py";
 const PAIRS: &str = "pairs.jsonl";
@@ -40,24 +40,7 @@ pub(super) fn folder(name: &str, python: Option<&Path>) -> Result<PathBuf> {
 /// The pairs of a folder.
 pub(super) fn pairs(folder: &Path) -> Result<Vec<Pair>> {
     let rows: Vec<Ids> = jsonl::read(&folder.join(PAIRS))?;
-    let text = || PromptText::Text(String::new());
-    let pair = |(n, ids): (usize, Ids)| Pair {
-        id: n.to_string(),
-        prompt_id: n.to_string(),
-        group: None,
-        prompt: text(),
-        chosen: text(),
-        rejected: text(),
-        chosen_rating: 1.0,
-        rejected_rating: 0.0,
-        gap: 1.0,
-        dimensions: Default::default(),
-        chosen_index: 0,
-        rejected_index: 1,
-        prompt_token_ids: ids.prompt_ids,
-        chosen_token_ids: ids.chosen_ids,
-        rejected_token_ids: ids.rejected_ids,
-    };
+    let pair = |(n, ids): (usize, Ids)| bench::pair(n.to_string(), [ids.prompt_ids, ids.chosen_ids, ids.rejected_ids]);
     Ok(rows.into_iter().enumerate().map(pair).collect())
 }
 
