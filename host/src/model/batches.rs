@@ -1,4 +1,7 @@
-//! Which texts go through together. Pure.
+//! Which texts go through together, and how they lie beside each other.
+
+use anyhow::Result;
+use tch::{Device, Tensor};
 
 /// Divides texts of these lengths into batches of at most `budget` tokens, padding counted, the longest first; a longer text is alone.
 /// Each batch lists indices.
@@ -14,6 +17,29 @@ pub fn by_length(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
         }
     }
     batches
+}
+
+/// Rows of different lengths as one `[B, T]`, zeros behind the shorter ones.
+pub fn padded(rows: &[&[u32]], device: Device) -> Result<Tensor> {
+    let width = width(rows);
+    let mut all = vec![0_i64; rows.len() * width];
+    for (places, row) in all.chunks_mut(width.max(1)).zip(rows) {
+        for (place, &id) in places.iter_mut().zip(*row) {
+            *place = i64::from(id);
+        }
+    }
+    Ok(Tensor::f_from_slice(&all)?.f_view([rows.len() as i64, width as i64])?.f_to_device(device)?)
+}
+
+/// Which places of [`padded`] are no padding, bool `[B, T]`.
+pub fn real(rows: &[&[u32]], device: Device) -> Result<Tensor> {
+    let width = width(rows);
+    let all: Vec<bool> = rows.iter().flat_map(|row| (0..width).map(|t| t < row.len())).collect();
+    Ok(Tensor::f_from_slice(&all)?.f_view([rows.len() as i64, width as i64])?.f_to_device(device)?)
+}
+
+fn width(rows: &[&[u32]]) -> usize {
+    rows.iter().map(|row| row.len()).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl SamplingMemory {
         // When tokens are drawn: logits and probabilities in f32.
         let draw = 2 * LOGIT_ROWS * spec.vocabulary as usize * 4;
         Self {
-            weights: (blocks + tables) as usize * width(kind),
+            weights: (blocks + tables) as usize * kind.elt_size_in_bytes(),
             cache: cache_bytes(spec, kind, sizes).min(generate.memory_mib << 20),
             activations: pass.max(draw),
             program: PROGRAM,
@@ -53,11 +53,7 @@ impl SamplingMemory {
 /// Bytes of the sampler's keys and values in buffers of these sizes.
 pub fn cache_bytes(spec: &Spec, kind: Kind, sizes: Sizes) -> usize {
     let positions = sizes.places.saturating_mul(sizes.prompt + sizes.slots * sizes.response);
-    positions.saturating_mul(spec.cached_per_position() as usize * width(kind))
-}
-
-fn width(kind: Kind) -> usize {
-    if kind == Kind::BFloat16 { 2 } else { 4 }
+    positions.saturating_mul(spec.cached_per_position() as usize * kind.elt_size_in_bytes())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Model;
-use super::batches::by_length;
+use super::batches::{by_length, padded, real};
 use super::decoder::Input;
 use crate::error::UserError;
 
@@ -63,23 +63,17 @@ impl Model {
     }
 
     fn embed_together(&self, members: &[usize], texts: &[Vec<u32>]) -> Result<Tensor> {
-        let width = members.iter().map(|&i| texts[i].len()).max().unwrap_or(0);
-        let (mut ids, mut real) = (vec![0_i64; members.len() * width], vec![false; members.len() * width]);
-        for (row, &text) in members.iter().enumerate() {
-            for (t, &id) in texts[text].iter().enumerate() {
-                ids[row * width + t] = i64::from(id);
-                real[row * width + t] = true;
-            }
-        }
-        let shape = [members.len() as i64, width as i64];
+        let texts: Vec<&[u32]> = members.iter().map(|&i| &texts[i][..]).collect();
+        let ids = padded(&texts, self.device)?;
+        let shape = [ids.size()[0], ids.size()[1]];
         let positions = Tensor::arange(shape[1], (Kind::Int64, self.device)).expand(shape, false).contiguous();
         let hidden = self.decoder.hidden(&Input {
-            ids: &Tensor::f_from_slice(&ids)?.f_view(shape)?.f_to_device(self.device)?,
+            ids: &ids,
             positions: &positions,
             // Padding stands on the right, where causality hides it from every real token.
             mask: None,
             adapter: true,
         });
-        Ok(unit(&mean(&hidden, &Tensor::f_from_slice(&real)?.f_view(shape)?.f_to_device(self.device)?)))
+        Ok(unit(&mean(&hidden, &real(&texts, self.device)?)))
     }
 }

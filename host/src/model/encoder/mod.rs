@@ -28,7 +28,7 @@ pub use look::{EncoderFacts, check_embedder, check_nli, inspect};
 use network::{Batch, Network};
 use spec::EncoderSpec;
 
-use super::batches::by_length;
+use super::batches::{by_length, padded, real};
 use super::device;
 use super::pooling::{batch_tokens, place};
 use super::text::read_tokenizer;
@@ -124,24 +124,13 @@ impl Encoder {
     }
 
     fn batch(&self, members: &[usize], texts: &[Tokens]) -> Result<Batch> {
-        let width = members.iter().map(|&i| texts[i].ids.len()).max().unwrap_or(0);
-        let types = self.network.spec.types;
-        let count = members.len() * width;
-        let (mut ids, mut kinds, mut real) = (vec![0_i64; count], vec![0_i64; count], vec![false; count]);
-        for (row, &text) in members.iter().enumerate() {
-            let Tokens { ids: own, types: own_types, .. } = &texts[text];
-            for (t, (&id, &kind)) in own.iter().zip(own_types).enumerate() {
-                ids[row * width + t] = i64::from(id);
-                // RoBERTa has one type, whatever a tokenizer says.
-                kinds[row * width + t] = i64::from(kind).min((types - 1).max(0));
-                real[row * width + t] = true;
-            }
-        }
-        let shape = [members.len() as i64, width as i64];
+        let of = |part: fn(&Tokens) -> &[u32]| -> Vec<&[u32]> { members.iter().map(|&i| part(&texts[i])).collect() };
+        let (ids, types) = (of(|text| &text.ids), of(|text| &text.types));
         Ok(Batch {
-            ids: Tensor::f_from_slice(&ids)?.f_view(shape)?.f_to_device(self.device)?,
-            types: Tensor::f_from_slice(&kinds)?.f_view(shape)?.f_to_device(self.device)?,
-            real: Tensor::f_from_slice(&real)?.f_view(shape)?.f_to_device(self.device)?,
+            ids: padded(&ids, self.device)?,
+            // RoBERTa has one type, whatever a tokenizer says.
+            types: padded(&types, self.device)?.clamp_max((self.network.spec.types - 1).max(0)),
+            real: real(&ids, self.device)?,
         })
     }
 }

@@ -11,6 +11,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
 use super::super::Model;
+use super::super::batches::padded;
 use super::super::decoder::Input;
 use super::cache::{Cache, Growing, Round, Sizes};
 use super::draw::{Drawn, draw};
@@ -83,16 +84,11 @@ impl<'a> Batch<'a> {
             (width, count) = (wider, count + 1);
         }
         let admitted: Vec<usize> = self.waiting.drain(..count).collect();
-        let mut ids = vec![0_i64; count * width];
-        for (row, &request) in ids.chunks_mut(width).zip(&admitted) {
-            for (place, &id) in row.iter_mut().zip(&self.requests[request].prompt) {
-                *place = i64::from(id);
-            }
-        }
+        let prompts: Vec<&[u32]> = admitted.iter().map(|&request| &self.requests[request].prompt[..]).collect();
         let (a, t) = (count as i64, width as i64);
         self.cache.make_room(first, count, t);
         let input = Input {
-            ids: &Tensor::f_from_slice(&ids)?.f_view([a, t])?.f_to_device(device)?,
+            ids: &padded(&prompts, device)?,
             positions: &Tensor::arange(t, (Kind::Int64, device)).expand([a, t], false).contiguous(),
             // Padding stands on the right, where causality hides it from every real token.
             mask: None,
