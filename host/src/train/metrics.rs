@@ -16,8 +16,6 @@ pub struct Metrics {
     events: Events,
     /// Every step.
     pub all: Vec<StepMetrics>,
-    /// Lines in the file.
-    pub steps: u64,
     /// Of the stages so far.
     tokens_before: u64,
 }
@@ -28,7 +26,7 @@ impl Metrics {
         let path = run.join("metrics.jsonl");
         let (all, file) = jsonl::Appender::<StepMetrics>::open(&path)?;
         let events = Events::create(run, &all)?;
-        Ok(Self { run: run.to_owned(), path, file, events, steps: all.len() as u64, all, tokens_before: 0 })
+        Ok(Self { run: run.to_owned(), path, file, events, all, tokens_before: 0 })
     }
 
     /// Keeps the steps of the stages before and of the one that goes on.
@@ -40,7 +38,6 @@ impl Metrics {
             self.file = jsonl::Appender::open(&self.path)?.1;
             self.events = Events::create(&self.run, &self.all)?;
         }
-        self.steps = self.all.len() as u64;
         let last = usize::try_from(before)?.checked_sub(1).and_then(|last| self.all.get(last));
         self.tokens_before = last.map_or(0, |last| last.num_tokens);
         Ok(())
@@ -52,7 +49,6 @@ impl Metrics {
         let metrics = StepMetrics { num_tokens, ..metrics.clone() };
         self.file.append([&metrics])?;
         self.events.add(&metrics)?;
-        self.steps = metrics.step;
         self.all.push(metrics);
         Ok(())
     }

@@ -113,8 +113,8 @@ pub fn room(
     let mut model = start(training, initial_model, &done)?;
     let mut metrics = Metrics::open(training.run)?;
     let steps_before = done.iter().map(|stage| stage.steps).sum();
-    let mut saved =
-        checkpoints.latest(|at: &Position| at.stage == done.len() && steps_before + at.step as u64 <= metrics.steps)?;
+    let mut saved = checkpoints
+        .latest(|at: &Position| at.stage == done.len() && steps_before + at.step as u64 <= metrics.all.len() as u64)?;
     metrics.resume(steps_before, saved.as_ref().map_or(0, |saved| saved.position.step as u64))?;
     let mut reference = KnownReference::after(training, &done, &initial);
     trainer_state::write(training.run, &done, &metrics.all, training.train)?;
