@@ -1,7 +1,9 @@
-//! Writes the directory of libtorch into the binary, so that `cargo run` finds it without LD_LIBRARY_PATH.
+//! Writes the directory of libtorch into the binary, so that `cargo run` finds it without LD_LIBRARY_PATH, and compiles the C++ between us
+//! and what tch does not reach.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
+    println!("cargo:rerun-if-changed=src/model/device/graph.cpp");
     // Set by torch-sys, because it is a direct dependency of this package.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         let lib = std::path::Path::new(&lib);
@@ -9,5 +11,12 @@ fn main() {
         let real = lib.join("libtorch_cpu.so").canonicalize().ok();
         let dir = real.as_deref().and_then(std::path::Path::parent).unwrap_or(lib);
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display());
+        cc::Build::new()
+            .cpp(true)
+            .std("c++17")
+            .warnings(false)
+            .include(lib.with_file_name("include"))
+            .file("src/model/device/graph.cpp")
+            .compile("udasa_graph");
     }
 }

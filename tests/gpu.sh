@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Checks the host on a CUDA device: the small pipeline in f32 and in bf16 with LoRA, and that a missing device is a clear error.
-# Not part of `cargo xtask test`, which needs no GPU. Usage, after `cargo xtask setup`:
+# Checks the host on a CUDA device: the small pipeline in f32 and in bf16 with LoRA, that a missing device is a clear error, and, where
+# `../shared` is there, the model's golden numbers. Not part of `cargo xtask test`, which needs no GPU. Usage, after `cargo xtask setup`:
 #
 #   TORCH_LIB=/path/to/torch/lib tests/gpu.sh
 #
-# where TORCH_LIB is the `lib` folder of a torch 2.11 installation with CUDA (it holds libtorch_cuda.so).
+# where TORCH_LIB is the `lib` folder of a torch 2.11 installation with CUDA (it holds libtorch_cuda.so). The golden numbers are compared by
+# the host's own tests; UNIT_TESTS names their binary where cargo is not at hand to make it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LD_LIBRARY_PATH=${TORCH_LIB:?the lib folder of a torch 2.11 installation with CUDA}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -22,4 +23,11 @@ if CUDA_VISIBLE_DEVICES= target/release/udasa generate configs/mini.toml "${smal
   exit 1
 fi
 grep -q "no CUDA device" "$out/error"
-echo "3 checks passed"
+tests=(model:: train::)
+export UDASA_TEST_DEVICE=cuda
+if [ -n "${UNIT_TESTS:-}" ]; then
+  "$UNIT_TESTS" --test-threads 1 "${tests[@]}"
+else
+  cargo test --release -p udasa --lib -- --test-threads 1 "${tests[@]}"
+fi
+echo "all checks passed"

@@ -2,6 +2,7 @@
 //! with the machine's measured matrix-product rate beside it. They are commands, never timed tests.
 
 mod generate;
+mod gpu;
 mod mini;
 mod peers;
 mod plugins;
@@ -20,9 +21,10 @@ use crate::model::matmul_rate;
 use crate::records::{Pair, PromptText};
 
 /// What there is, and what it measures.
-const BENCHMARKS: [(&str, &str); 6] = [
+const BENCHMARKS: [(&str, &str); 7] = [
     ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
     ("generate", "the sampler beside transformers, on one thread: speed, memory, share of the matrix-product rate"),
+    ("gpu", "sampling and LoRA training in bf16 on a CUDA device: tokens a second, share of its bandwidth, memory"),
     ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
     (
         "plugins",
@@ -39,9 +41,9 @@ pub struct Options {
     pub json: bool,
     /// A Python with the peer (lm-polygraph, transformers, TRL), to be timed in the same run.
     pub peers: Option<PathBuf>,
-    /// `generate`, `questions`: where the model folders lie that they measure.
+    /// `generate`, `gpu`, `questions`: where the model folders lie that they measure.
     pub models: Option<PathBuf>,
-    /// `generate`, `train`: measure only the cases whose names have this in them.
+    /// `generate`, `gpu`, `train`: measure only the cases whose names have this in them.
     pub only: Option<String>,
     /// `generate`: the task of one side, which runs in a process of its own.
     pub task: Option<String>,
@@ -60,7 +62,7 @@ pub fn run(name: &str, options: &Options) -> Result<String> {
     if options.peers.is_some() && !["plugins", "generate", "train"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
     }
-    if options.only.is_some() && !["generate", "train"].contains(&name) {
+    if options.only.is_some() && !["generate", "gpu", "train"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs as a whole")).hint("leave --only out").into());
     }
     if let Some(task) = options.task.as_deref().filter(|_| name == "generate") {
@@ -70,6 +72,7 @@ pub fn run(name: &str, options: &Options) -> Result<String> {
         "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<10} {what}\n")).concat()),
         "matmul" => Vec::new(),
         "generate" => generate::rows(options)?,
+        "gpu" => gpu::rows(options.models.as_deref(), options.only.as_deref().unwrap_or_default())?,
         "mini" => mini::rows()?,
         "plugins" => plugins::rows(options.peers.as_deref())?,
         "questions" => questions::rows(options.models.as_deref())?,

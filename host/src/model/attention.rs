@@ -70,6 +70,11 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, masks: &mut Masks, spec: &Spec
     }
     let mask = masks.of(block.window);
     let grouped = spec.heads != spec.kv_heads;
+    if grouped && mask.is_some() && q.device().is_cuda() {
+        // A GPU has no kernel for both, and libtorch would fall back on one that writes all scores out.
+        let [k, v] = [k, v].map(|x| x.repeat_interleave_self_int(spec.heads / spec.kv_heads, 1, None));
+        return Tensor::scaled_dot_product_attention(q, &k, &v, mask, 0.0, false, block.scale, false);
+    }
     Tensor::scaled_dot_product_attention(q, k, v, mask, 0.0, mask.is_none(), block.scale, grouped)
 }
 
@@ -88,7 +93,7 @@ fn capped(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor, scale: f64, cap: f6
 /// Sine and cosine of every position, for one set of frequencies.
 pub struct Turns {
     cos: Tensor, // [positions, R], R numbers of a head turn
-    sin: Tensor,
+    sin: Tensor, // the same; the first half negative
 }
 
 impl Turns {
@@ -103,7 +108,10 @@ impl Turns {
             let x = if rope.factor == 1.0 { x } else { x * rope.factor };
             x.to_device(device).to_kind(kind)
         };
-        Self { cos: table(angles.cos()), sin: table(angles.sin()) }
+        let half = angles.size()[1] / 2;
+        let sin = angles.sin();
+        let sin = Tensor::cat(&[sin.narrow(1, 0, half).neg(), sin.narrow(1, half, half)], 1);
+        Self { cos: table(angles.cos()), sin: table(sin) }
     }
 
     /// Of the positions `[B, T]`, to turn `[B, T, heads, D]`.
@@ -120,8 +128,8 @@ impl Turns {
             return Tensor::cat(&[self.turn(&x.narrow(3, 0, size)), x.narrow(3, size, all - size)], 3);
         }
         let half = size / 2;
-        let turned = Tensor::cat(&[x.narrow(3, half, half).neg(), x.narrow(3, 0, half)], 3);
-        x * &self.cos + turned * &self.sin
+        let swapped = Tensor::cat(&[x.narrow(3, half, half), x.narrow(3, 0, half)], 3);
+        x * &self.cos + swapped * &self.sin
     }
 }
 

@@ -9,12 +9,12 @@ use super::spec::{HeadNorm, Spec};
 /// A block's parameters.
 pub struct Block {
     before_attention: Option<Norm>,
-    qkv: Vec<Linear>, // three, or one that holds all
+    qkv: Linear, // in three parts, or one that holds all
     head_norms: Option<[Norm; 2]>,
     output: Linear,
     after_attention: Option<Norm>,
     before_mlp: Option<Norm>,
-    up: Vec<Linear>, // gate and up, or one that holds both or has no gate
+    up: Linear, // gate and up, or one part that holds both or has no gate
     down: Linear,
     after_mlp: Option<Norm>,
 }
@@ -29,17 +29,17 @@ impl Block {
         };
         let before_attention = norm(source, 0)?;
         let widths = if names.attention.len() == 1 { vec![q.saturating_add(2 * kv)] } else { vec![q, kv, kv] };
-        let qkv = group(source, spec, at, names.attention, &widths, spec.biases.qkv)?;
+        let qkv = Linear::read(source, spec, at, &named(names.attention, &widths), c, spec.biases.qkv)?;
         let sizes = match spec.family.head_norm {
             HeadNorm::None => None,
             HeadNorm::EachHead => Some([spec.head_size; 2]),
             HeadNorm::Whole => Some([q, kv]),
         };
-        let output = Linear::read(source, spec, at, names.output, [c, q], spec.biases.output)?;
+        let output = Linear::read(source, spec, at, &[(names.output, c)], q, spec.biases.output)?;
         let gates = if spec.family.gated { 2 } else { 1 };
         let widths = vec![gates / names.up.len() as i64 * spec.feed_forward; names.up.len()];
-        let up = group(source, spec, at, names.up, &widths, spec.biases.mlp)?;
-        let down = Linear::read(source, spec, at, names.down, [c, spec.feed_forward], spec.biases.mlp)?;
+        let up = Linear::read(source, spec, at, &named(names.up, &widths), c, spec.biases.mlp)?;
+        let down = Linear::read(source, spec, at, &[(names.down, c)], spec.feed_forward, spec.biases.mlp)?;
         let head_norms = match sizes {
             None => None,
             Some([of_q, of_k]) => {
@@ -51,12 +51,17 @@ impl Block {
         Ok(Self { before_attention, qkv, head_norms, output, after_attention, before_mlp, up, down, after_mlp })
     }
 
-    /// Queries `[B, T, H, D]`, keys and values `[B, T, G, D]` of the residual stream `[B, T, C]`, not turned yet.
-    pub fn project(&self, x: &Tensor, spec: &Spec, adapter: bool) -> [Tensor; 3] {
+    /// Queries above keys `[B, T, H + G, D]`, and values `[B, T, G, D]`, of the residual stream `[B, T, C]`, not turned yet.
+    pub fn project(&self, x: &Tensor, spec: &Spec, adapter: bool) -> [Tensor; 2] {
         let (b, t) = (x.size()[0], x.size()[1]);
         let (h, g, d) = (spec.heads, spec.kv_heads, spec.head_size);
         let y = normed(self.before_attention.as_ref(), x);
-        let parts: Vec<Tensor> = self.qkv.iter().map(|linear| linear.forward(&y, adapter)).collect();
+        let adapted = adapter && self.qkv.parts.iter().any(|part| part.low.is_some());
+        if self.head_norms.is_none() && !adapted {
+            let all = self.qkv.product(&y).view([b, t, h + 2 * g, d]);
+            return [all.narrow(2, 0, h + g), all.narrow(2, h + g, g)];
+        }
+        let parts = self.qkv.forward_parts(&y, adapter);
         let [mut q, mut k, v] = <[Tensor; 3]>::try_from(parts).unwrap_or_else(|parts| {
             let all = parts.first().expect("a family names one or three projections");
             [(0, h), (h, g), (h + g, g)].map(|(from, heads)| all.narrow(-1, from * d, heads * d))
@@ -69,7 +74,7 @@ impl Block {
         if let (HeadNorm::EachHead, Some([of_q, of_k])) = (spec.family.head_norm, norms) {
             (q, k) = (of_q.forward(&q), of_k.forward(&k));
         }
-        [q, k, v.view([b, t, g, d])]
+        [Tensor::cat(&[q, k], 2), v.view([b, t, g, d])]
     }
 
     /// The residual stream after attention gave `context` `[B, H, T, D]`, and after the feed-forward layer.
@@ -87,13 +92,10 @@ impl Block {
     fn feed_forward(&self, y: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
         let activate = |x: &Tensor| spec.activation.of(x);
         let f = spec.feed_forward;
-        let inner = match &self.up[..] {
-            [gate, up] => activate(&gate.forward(y, adapter)) * up.forward(y, adapter),
-            [both] if spec.family.gated => {
-                let both = both.forward(y, adapter);
-                activate(&both.narrow(-1, 0, f)) * both.narrow(-1, f, f)
-            }
-            [up] => activate(&up.forward(y, adapter)),
+        let inner = match &self.up.forward_parts(y, adapter)[..] {
+            [gate, up] => activate(gate) * up,
+            [both] if spec.family.gated => activate(&both.narrow(-1, 0, f)) * both.narrow(-1, f, f),
+            [up] => activate(up),
             _ => unreachable!("a family names one or two projections"),
         };
         self.down.forward(&inner, adapter)
@@ -101,44 +103,35 @@ impl Block {
 
     /// Its matrices, in the order of their parameters.
     pub fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.qkv.iter().chain([&self.output]).chain(&self.up).chain([&self.down])
+        [&self.qkv, &self.output, &self.up, &self.down].into_iter()
     }
 
     /// The same, to be changed.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        self.qkv.iter_mut().chain([&mut self.output]).chain(&mut self.up).chain([&mut self.down])
+        [&mut self.qkv, &mut self.output, &mut self.up, &mut self.down].into_iter()
     }
 
     /// Its parameters by name.
     pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
-        let norm = |norm: Option<&Norm>, all: &mut Vec<(String, Tensor)>| {
-            if let Some(norm) = norm {
-                norm.parameters(at, all);
-            }
-        };
-        norm(self.before_attention.as_ref(), all);
-        for linear in self.linears() {
-            linear.parameters(at, all);
-        }
-        for head_norm in self.head_norms.iter().flatten() {
-            norm(Some(head_norm), all);
-        }
-        for after in [&self.after_attention, &self.before_mlp, &self.after_mlp] {
-            norm(after.as_ref(), all);
-        }
+        self.linears().for_each(|linear| linear.parameters(at, all));
+        self.norms().for_each(|norm| norm.parameters(at, all));
+    }
+
+    /// Its parameters as they are stored.
+    pub fn leaves(&self, all: &mut Vec<Tensor>) {
+        self.linears().for_each(|linear| linear.leaves(all));
+        self.norms().for_each(|norm| norm.leaves(all));
+    }
+
+    fn norms(&self) -> impl Iterator<Item = &Norm> {
+        let around = [&self.before_attention, &self.after_attention, &self.before_mlp, &self.after_mlp];
+        around.into_iter().flatten().chain(self.head_norms.iter().flatten())
     }
 }
 
-fn group(
-    source: &mut dyn Source,
-    spec: &Spec,
-    at: &str,
-    names: &[&'static str],
-    widths: &[i64],
-    bias: bool,
-) -> Result<Vec<Linear>> {
-    let read = |(name, out): (&&'static str, &i64)| Linear::read(source, spec, at, name, [*out, spec.hidden], bias);
-    names.iter().zip(widths).map(read).collect()
+/// Parts of a matrix: their names, and the rows of each.
+fn named(names: &[&'static str], widths: &[i64]) -> Vec<(&'static str, i64)> {
+    names.iter().copied().zip(widths.iter().copied()).collect()
 }
 
 fn normed(norm: Option<&Norm>, x: &Tensor) -> Tensor {

@@ -141,13 +141,26 @@ impl Decoder {
         all
     }
 
+    /// Every parameter as it is stored, without the names: what training changes.
+    pub fn leaves(&self) -> Vec<Tensor> {
+        let mut all: Vec<Tensor> =
+            [Some(&self.embedding), self.places.as_ref()].into_iter().flatten().map(Tensor::shallow_clone).collect();
+        self.blocks.iter().for_each(|block| block.leaves(&mut all));
+        self.norm.leaves(&mut all);
+        all.extend(self.head.iter().map(Tensor::shallow_clone));
+        all
+    }
+
     /// Places an adapter on the layers that `adapter` names, replacing any that is there.
     pub fn attach(&mut self, adapter: &mut dyn Adapter) -> Result<()> {
         let names = self.spec.family.names;
         for (i, block) in self.blocks.iter_mut().enumerate() {
             for linear in block.linears_mut() {
-                let (out, input) = linear.shape()?;
-                linear.low = adapter.low(&format!("{}{}{i}.{}", names.root, names.layers, linear.name), out, input)?;
+                let input = linear.input();
+                for part in &mut linear.parts {
+                    let name = format!("{}{}{i}.{}", names.root, names.layers, part.name);
+                    part.low = adapter.low(&name, part.out, input)?;
+                }
             }
         }
         Ok(())
@@ -163,9 +176,9 @@ impl Decoder {
         let names = self.spec.family.names;
         let mut all = Vec::new();
         for (i, block) in self.blocks.iter().enumerate() {
-            for linear in block.linears() {
-                if let Some(low) = &linear.low {
-                    all.push((format!("{}{}{i}.{}", names.root, names.layers, linear.name), low));
+            for part in block.linears().flat_map(|linear| &linear.parts) {
+                if let Some(low) = &part.low {
+                    all.push((format!("{}{}{i}.{}", names.root, names.layers, part.name), low));
                 }
             }
         }
@@ -261,17 +274,14 @@ impl Decoder {
     /// A block's queries `[B, H, T, D]`, keys and values `[B, G, T, D]`; queries and keys are turned.
     fn project(&self, i: usize, x: &Tensor, turns: &[Turns], adapter: bool) -> [Tensor; 3] {
         let spec = &self.spec;
-        let (h, g) = (spec.heads, spec.kv_heads);
-        let [q, k, v] = self.blocks[i].project(x, spec, adapter);
-        let (q, k) = match spec.blocks[i].rope {
-            // Queries and keys turn together: half as many small operations.
-            Some(rope) => {
-                let qk = turns[rope].turn(&Tensor::cat(&[q, k], 2)).transpose(1, 2); // [B, H + G, T, D]
-                (qk.narrow(1, 0, h), qk.narrow(1, h, g))
-            }
-            None => (q.transpose(1, 2), k.transpose(1, 2)),
+        let [qk, v] = self.blocks[i].project(x, spec, adapter);
+        // Queries and keys turn together: half as many small operations.
+        let qk = match spec.blocks[i].rope {
+            Some(rope) => turns[rope].turn(&qk),
+            None => qk,
         };
-        [q, k, v.transpose(1, 2)]
+        let qk = qk.transpose(1, 2); // [B, H + G, T, D]
+        [qk.narrow(1, 0, spec.heads), qk.narrow(1, spec.heads, spec.kv_heads), v.transpose(1, 2)]
     }
 
     fn turns_at(&self, input: &Input) -> Vec<Turns> {
@@ -293,7 +303,7 @@ impl Decoder {
         let times = &self.spec.multipliers;
         let mut x = Tensor::embedding(&self.embedding, input.ids, -1, false, false); // [B, T, C]
         if times.rounded {
-            x *= Tensor::from(times.embedding as f32).to_kind(x.kind()).to_device(x.device());
+            x *= Tensor::from(times.embedding as f32).to_kind(x.kind()).double_value(&[]);
         } else if times.embedding != 1.0 {
             x *= times.embedding;
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor, no_grad};
 
 use super::decoder::Input;
-use super::golden_tests::{ARCHITECTURES, json, oracles};
+use super::golden_tests::{ARCHITECTURES, device, json, oracles};
 use super::*;
 
 /// The ten families; the tiny tokenizer of the chat oracles has as many ids as they have entries.
@@ -28,11 +28,11 @@ fn model(oracles: &Path, name: &str) -> Model {
 fn model_in(oracles: &Path, name: &str, kind: Kind) -> Model {
     let dir = oracles.join("archs").join(name);
     let spec = Spec::read(&dir).expect("a supported config");
-    let mut weights = Weights::open(&dir, Device::Cpu, kind).expect("weights");
-    let decoder = Decoder::load(spec, &mut weights, Device::Cpu).expect("a whole model");
+    let mut weights = Weights::open(&dir, device(), kind).expect("weights");
+    let decoder = Decoder::load(spec, &mut weights, device()).expect("a whole model");
     let text = Text::load(&oracles.join("chat/tokenizer")).expect("a tokenizer");
     let config = json(&dir.join("config.json"));
-    Model { decoder, text, eos: vec![2], device: Device::Cpu, kind, config }
+    Model { decoder, text, eos: vec![2], device: device(), kind, config }
 }
 
 /// Ids from 17 on, the same for the same seed; longer than the windows of 8.
@@ -44,8 +44,8 @@ pub fn ids(n: usize, seed: u32) -> Vec<u32> {
 fn plain(model: &Model, ids: &[u32], from: usize) -> Vec<f32> {
     let n = ids.len() as i64;
     let all: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-    let positions = Tensor::arange(n, (Kind::Int64, Device::Cpu)).view([1, n]);
-    let input = Tensor::from_slice(&all).view([1, n]);
+    let positions = Tensor::arange(n, (Kind::Int64, device())).view([1, n]);
+    let input = Tensor::from_slice(&all).view([1, n]).to_device(device());
     let input = Input { ids: &input, positions: &positions, mask: None, adapter: true };
     let logprobs = no_grad(|| model.decoder.logits(&model.decoder.hidden(&input)).log_softmax(-1, Kind::Float));
     (from..ids.len()).map(|j| logprobs.double_value(&[0, j as i64 - 1, all[j]]) as f32).collect()
@@ -220,7 +220,7 @@ fn an_adapter_on_every_layer_learns_and_reads_back_in_pefts_layout() {
         let root = model.decoder.spec.family.names.root;
         let layers = model.decoder.adapter();
         assert!(layers.len() >= targets.len() * 3 && layers.iter().all(|(layer, _)| layer.starts_with(root)), "{name}");
-        model.decoder.attach(&mut lora::New { lora: &lora, device: Device::Cpu, draw: || 0.5 }).expect("another");
+        model.decoder.attach(&mut lora::New { lora: &lora, device: device(), draw: || 0.5 }).expect("another");
         model.attach_saved(saved.path()).expect("ours");
         assert_eq!(model.log_probabilities(&group, true, |_| {}).expect("scores"), tuned, "{name}");
     }
@@ -282,7 +282,7 @@ fn spoiled(dir: &Path, change: impl FnOnce(&mut Vec<(String, Tensor)>)) -> tempf
 }
 
 fn load(dir: &Path, spec: &Spec) -> Result<Decoder> {
-    Decoder::load(spec.clone(), &mut Weights::open(dir, Device::Cpu, Kind::Float)?, Device::Cpu)
+    Decoder::load(spec.clone(), &mut Weights::open(dir, device(), Kind::Float)?, device())
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn every_tensor_of_every_family_is_missed_by_its_name_and_checked_by_its_shape()
             }
         }
         let more = spoiled(&dir, |tensors| {
-            tensors.push(("model.layers.0.mlp.extra.weight".into(), Tensor::zeros([2], (Kind::Float, Device::Cpu))))
+            tensors.push(("model.layers.0.mlp.extra.weight".into(), Tensor::zeros([2], (Kind::Float, device()))))
         });
         let error = load(more.path(), &spec).err().expect("one too many").to_string();
         assert!(error.contains("`model.layers.0.mlp.extra.weight`"), "{name}: {error}");
@@ -322,7 +322,7 @@ fn a_folder_of_gpt2_without_its_head_and_with_its_old_tables_is_read_and_kept_so
         for (name, _) in tensors.iter_mut() {
             *name = name.trim_start_matches("transformer.").to_owned();
         }
-        tensors.push(("h.0.attn.bias".into(), Tensor::ones([1, 1, 8, 8], (Kind::Float, Device::Cpu))));
+        tensors.push(("h.0.attn.bias".into(), Tensor::ones([1, 1, 8, 8], (Kind::Float, device()))));
     });
     let bare = load(dir.path(), &model.decoder.spec).expect("the same model");
     let (old, new) = (model.decoder.parameters(), bare.parameters());

@@ -22,8 +22,21 @@ pub fn oracles() -> Option<PathBuf> {
     Some(dir)
 }
 
+/// Where these tests compute: on the CPU, or where `UDASA_TEST_DEVICE` says `cuda`.
+fn choice() -> DeviceChoice {
+    match std::env::var("UDASA_TEST_DEVICE").as_deref() {
+        Ok("cuda") => DeviceChoice::Cuda,
+        _ => DeviceChoice::Cpu,
+    }
+}
+
+/// The same, resolved.
+pub fn device() -> Device {
+    super::device::prepare(choice(), 0).expect("a device")
+}
+
 pub fn section() -> ModelSection {
-    ModelSection { device: DeviceChoice::Cpu, ..ModelSection::default() }
+    ModelSection { device: choice(), ..ModelSection::default() }
 }
 
 /// The golden checkpoints; those after the first ten are Llama's weights in shards and in bf16.
@@ -49,15 +62,15 @@ pub fn json(path: &Path) -> Value {
 
 fn decoder(dir: &Path, config: &Value) -> Decoder {
     let spec = Spec::from_config(config).expect("a supported config");
-    let mut weights = Weights::open(dir, Device::Cpu, Kind::Float).expect("weights");
-    Decoder::load(spec, &mut weights, Device::Cpu).expect("a whole model")
+    let mut weights = Weights::open(dir, device(), Kind::Float).expect("weights");
+    Decoder::load(spec, &mut weights, device()).expect("a whole model")
 }
 
 fn golden(file: &Path, names: &[(&str, &[i64], Kind)]) -> Vec<Tensor> {
     names
         .iter()
         .map(|(name, shape, kind)| {
-            let mut file = Weights::open_files(vec![file.to_owned()], Device::Cpu, *kind).expect("golden file");
+            let mut file = Weights::open_files(vec![file.to_owned()], device(), *kind).expect("golden file");
             file.take(name, shape).expect("golden tensor")
         })
         .collect()
@@ -93,8 +106,8 @@ impl Golden {
 
     /// The greatest distance of a decoder's logits from these, pads left out.
     fn distance(&self, decoder: &Decoder) -> f64 {
-        let causal = Tensor::ones([24, 24], (Kind::Bool, Device::Cpu)).tril(0);
-        let own = Tensor::eye(24, (Kind::Bool, Device::Cpu));
+        let causal = Tensor::ones([24, 24], (Kind::Bool, device())).tril(0);
+        let own = Tensor::eye(24, (Kind::Bool, device()));
         let mask = self.attention.to_kind(Kind::Bool).view([2, 1, 1, 24]).logical_and(&causal).logical_or(&own);
         let ours = no_grad(|| {
             let (ids, positions) = (&self.ids, &self.positions);
@@ -132,8 +145,8 @@ fn greedy_equals(decoder: &Decoder, golden: &Golden, name: &str) {
         let start = tokens.len();
         for _ in 0..16 {
             let n = tokens.len() as i64;
-            let ids = Tensor::from_slice(&tokens).view([1, n]);
-            let positions = Tensor::arange(n, (Kind::Int64, Device::Cpu)).view([1, n]);
+            let ids = Tensor::from_slice(&tokens).view([1, n]).to_device(device());
+            let positions = Tensor::arange(n, (Kind::Int64, device())).view([1, n]);
             let input = Input { ids: &ids, positions: &positions, mask: None, adapter: true };
             let hidden = no_grad(|| decoder.hidden(&input));
             tokens.push(decoder.logits(&hidden.narrow(1, n - 1, 1)).argmax(-1, false).int64_value(&[0, 0]));
@@ -192,7 +205,7 @@ fn an_adapter_that_peft_wrote_gives_pefts_logits_and_ours_reads_back() {
         ],
     );
     let [ids, initial, tuned] = &tensors[..] else { unreachable!() };
-    let positions = Tensor::arange(24, (Kind::Int64, Device::Cpu)).expand([2, 24], false);
+    let positions = Tensor::arange(24, (Kind::Int64, device())).expand([2, 24], false);
     let difference = |model: &Model, adapter: bool, golden: &Tensor| {
         let hidden = no_grad(|| model.decoder.hidden(&Input { ids, positions: &positions, mask: None, adapter }));
         (model.decoder.logits(&hidden) - golden).abs().max().double_value(&[])
@@ -267,7 +280,7 @@ fn a_packed_row_gives_the_log_probabilities_of_separate_passes() {
 fn a_folder_with_a_missing_tensor_is_refused_by_its_name() {
     let Some(oracles) = oracles() else { return };
     let dir = oracles.join("archs/llama");
-    let mut weights = Weights::open(&dir, Device::Cpu, Kind::Float).expect("weights");
+    let mut weights = Weights::open(&dir, device(), Kind::Float).expect("weights");
     let error = weights.take("model.layers.9.mlp.up_proj.weight", &[1]).expect_err("no such layer");
     assert!(error.to_string().contains("`model.layers.9.mlp.up_proj.weight`"));
     let error = weights.take("model.norm.weight", &[65]).expect_err("wrong shape");

@@ -1,6 +1,6 @@
 //! The two things with parameters that a decoder is built of, a matrix and a norm, and where their parameters come from.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::device;
@@ -51,69 +51,131 @@ impl<F: FnMut() -> f32> Source for New<F> {
     }
 }
 
-/// A matrix with or without a bias, and the low-rank change to it where there is an adapter.
+/// A matrix with or without a bias. What Hugging Face stores as several matrices over the same inputs is one here: one product instead of
+/// three.
 pub struct Linear {
-    /// Its name below the block.
-    pub name: &'static str,
+    /// Its rows, by the names they have there.
+    pub parts: Vec<Part>,
     weight: Tensor, // [out, in]; [in, out] where transposed
     bias: Option<Tensor>,
     transposed: bool,
+}
+
+/// Some rows of a matrix, and the low-rank change to them where there is an adapter.
+pub struct Part {
+    /// Its name below the block.
+    pub name: &'static str,
+    /// Rows.
+    pub out: i64,
     /// The adapter's.
     pub low: Option<Low>,
 }
 
 impl Linear {
-    /// Reads it; `at` is what stands before its name.
+    /// Reads it; `at` is what stands before the names of its parts, which have so many rows each.
     pub fn read(
         source: &mut dyn Source,
         spec: &Spec,
         at: &str,
-        name: &'static str,
-        [out, input]: [i64; 2],
+        parts: &[(&'static str, i64)],
+        input: i64,
         bias: bool,
     ) -> Result<Self> {
         let transposed = spec.family.names.transposed;
-        let shape = if transposed { [input, out] } else { [out, input] };
-        let weight = source.take(&format!("{at}{name}.weight"), &shape, Role::Matrix(input))?;
-        let bias = if bias { Some(source.take(&format!("{at}{name}.bias"), &[out], Role::Vector(0.0))?) } else { None };
-        Ok(Self { name, weight, bias, transposed, low: None })
-    }
-
-    /// `[out, in]`.
-    pub fn shape(&self) -> Result<(i64, i64)> {
-        let (rows, columns) = self.weight.size2()?;
-        Ok(if self.transposed { (columns, rows) } else { (rows, columns) })
-    }
-
-    /// `x` `[…, in]` → `[…, out]`.
-    pub fn forward(&self, x: &Tensor, adapter: bool) -> Tensor {
-        let y = match (self.transposed, &self.bias) {
-            (false, None) => product(x, &self.weight),
-            (false, Some(bias)) if is_widened(x, &self.weight) => product(x, &self.weight) + bias,
-            (false, bias) => x.linear(&self.weight, bias.as_ref()),
-            (true, bias) => x.linear(&self.weight.tr(), bias.as_ref()),
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for &(name, out) in parts {
+            let shape = if transposed { [input, out] } else { [out, input] };
+            weights.push(source.take(&format!("{at}{name}.weight"), &shape, Role::Matrix(input))?);
+            if bias {
+                biases.push(source.take(&format!("{at}{name}.bias"), &[out], Role::Vector(0.0))?);
+            }
+        }
+        let join = |all: Vec<Tensor>, dim: i64| -> Result<Option<Tensor>> {
+            match <[Tensor; 1]>::try_from(all) {
+                Ok([one]) => Ok(Some(one)),
+                Err(none) if none.is_empty() => Ok(None),
+                Err(several) => Ok(Some(Tensor::f_cat(&several, dim)?)),
+            }
         };
-        match &self.low {
+        Ok(Self {
+            parts: parts.iter().map(|&(name, out)| Part { name, out, low: None }).collect(),
+            weight: join(weights, if transposed { 1 } else { 0 })?.context("a matrix without a name")?,
+            bias: join(biases, 0)?,
+            transposed,
+        })
+    }
+
+    /// Inputs.
+    pub fn input(&self) -> i64 {
+        self.weight.size()[if self.transposed { 0 } else { 1 }]
+    }
+
+    /// `x` `[…, in]` → `[…, out]` of a matrix in one part.
+    pub fn forward(&self, x: &Tensor, adapter: bool) -> Tensor {
+        let y = self.product(x);
+        match self.parts.first().and_then(|part| part.low.as_ref()) {
             Some(low) if adapter => y + low.forward(x),
             _ => y,
         }
     }
 
-    /// Adds the adapter's change to the weight, and forgets the adapter.
-    pub fn merge(&mut self) {
-        if let Some(low) = self.low.take() {
-            let change = if self.transposed { low.matrix().tr() } else { low.matrix() };
-            let merged = self.weight.to_kind(Kind::Float) + change;
-            self.weight.copy_(&merged);
+    /// The same of each part.
+    pub fn forward_parts(&self, x: &Tensor, adapter: bool) -> Vec<Tensor> {
+        if self.parts.len() == 1 {
+            return vec![self.forward(x, adapter)];
+        }
+        let rows: Vec<i64> = self.parts.iter().map(|part| part.out).collect();
+        let each = self.product(x).split_with_sizes(&rows[..], -1);
+        let changed = |(y, part): (Tensor, &Part)| match &part.low {
+            Some(low) if adapter => y + low.forward(x),
+            _ => y,
+        };
+        each.into_iter().zip(&self.parts).map(changed).collect()
+    }
+
+    /// `x` `[…, in]` → `[…, out]`, all parts side by side, without an adapter.
+    pub fn product(&self, x: &Tensor) -> Tensor {
+        match (self.transposed, &self.bias) {
+            (false, None) => product(x, &self.weight),
+            (false, Some(bias)) if is_widened(x, &self.weight) => product(x, &self.weight) + bias,
+            (false, bias) => x.linear(&self.weight, bias.as_ref()),
+            (true, bias) => x.linear(&self.weight.tr(), bias.as_ref()),
         }
     }
 
-    /// Its parameters by name, the adapter's not among them.
-    pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
-        all.push((format!("{at}{}.weight", self.name), self.weight.shallow_clone()));
-        if let Some(bias) = &self.bias {
-            all.push((format!("{at}{}.bias", self.name), bias.shallow_clone()));
+    /// Adds the adapter's change to the weight, and forgets the adapter.
+    pub fn merge(&mut self) {
+        let windows = self.windows(&self.weight, if self.transposed { 1 } else { 0 });
+        for (part, mut weight) in self.parts.iter_mut().zip(windows) {
+            if let Some(low) = part.low.take() {
+                let change = if self.transposed { low.matrix().tr() } else { low.matrix() };
+                let merged = weight.to_kind(Kind::Float) + change;
+                weight.copy_(&merged);
+            }
         }
+    }
+
+    /// Its parameters by the names of its parts, the adapter's not among them: windows on what [`Self::leaves`] gives.
+    pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
+        let weights = self.windows(&self.weight, if self.transposed { 1 } else { 0 });
+        let mut biases = self.bias.iter().flat_map(|bias| self.windows(bias, 0));
+        for (part, weight) in self.parts.iter().zip(weights) {
+            all.push((format!("{at}{}.weight", part.name), weight));
+            all.extend(biases.next().map(|bias| (format!("{at}{}.bias", part.name), bias)));
+        }
+    }
+
+    /// Its parameters as they are stored.
+    pub fn leaves(&self, all: &mut Vec<Tensor>) {
+        all.extend([Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(Tensor::shallow_clone));
+    }
+
+    fn windows(&self, whole: &Tensor, dim: i64) -> Vec<Tensor> {
+        if self.parts.len() == 1 {
+            return vec![whole.shallow_clone()];
+        }
+        let rows: Vec<i64> = self.parts.iter().map(|part| part.out).collect();
+        whole.split_with_sizes(&rows[..], dim)
     }
 }
 
@@ -195,5 +257,10 @@ impl Norm {
         if let Some(bias) = &self.bias {
             all.push((format!("{at}{}.bias", self.name), bias.shallow_clone()));
         }
+    }
+
+    /// The same without names.
+    pub fn leaves(&self, all: &mut Vec<Tensor>) {
+        all.extend([Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(Tensor::shallow_clone));
     }
 }

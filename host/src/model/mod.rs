@@ -44,7 +44,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use checkpoint::{Checkpoints, Saved, checksum};
 pub use decoder::Decoder;
-pub use device::{matmul_rate, processor_seconds, resident};
+pub use device::{copy_rate, device_memory, matmul_rate, processor_seconds, resident};
 pub use division::Budget;
 pub use look::{Facts, Memory, inspect, logits};
 pub use memory::SamplingMemory;
@@ -166,16 +166,17 @@ impl Model {
         self.decoder.spec.check_ids(ids)
     }
 
-    /// How far one token's log-probability may move with the order of summation, nats: bf16 keeps 8 bits of a logit.
+    /// How far one token's log-probability may move with the order of summation, nats: bf16 keeps 8 bits of a logit and of every layer's
+    /// output. On a GPU the largest of 16 responses of 256 tokens moved by 0.12 √256 in a random model of 8B.
     pub fn rounding(&self) -> f64 {
-        if self.kind == Kind::BFloat16 { 0.1 } else { 0.0 }
+        if self.kind == Kind::BFloat16 { 0.25 } else { 0.0 }
     }
 
     /// What training changes: the adapter where there is one, else every parameter.
     pub fn trainable(&self) -> Vec<Tensor> {
         let adapter = self.decoder.adapter();
         if adapter.is_empty() {
-            return self.decoder.parameters().into_iter().map(|(_, p)| p).collect();
+            return self.decoder.leaves();
         }
         adapter.iter().flat_map(|(_, low)| [low.a.shallow_clone(), low.b.shallow_clone()]).collect()
     }

@@ -36,7 +36,7 @@ pub fn will_be_caught(message: &str) -> bool {
 
 /// CUDA's and the CPU allocator's words.
 fn says_so(text: &str) -> bool {
-    ["out of memory", "can't allocate memory"].iter().any(|words| text.contains(words))
+    ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]

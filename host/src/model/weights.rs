@@ -1,7 +1,7 @@
 //! Weights in and out: `model.safetensors`, single or sharded, memory-mapped.
 //!
 //! Reading takes exactly the tensors that the decoder asks for, by name and shape; a missing, wrongly shaped or left-over tensor is an
-//! error that names it. `unsafe` here: mapping the files.
+//! error that names it. `unsafe` here: mapping the files, and letting go of what was read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -79,7 +79,18 @@ impl Weights {
     pub fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         let (bytes, dtype) = self.find(name, shape)?;
         let tensor = Tensor::f_from_data_size(bytes, shape, torch_kind(name, dtype)?)?;
+        self.let_go(name);
         Ok(tensor.f_to_device(self.device)?.f_to_kind(self.kind)?)
+    }
+
+    /// Gives the pages of a tensor back to the system: what was copied is not needed twice.
+    fn let_go(&self, name: &str) {
+        #[cfg(unix)]
+        if let Some(Place { file, bytes, .. }) = self.place.get(name) {
+            let (_, map) = &self.files[*file];
+            // SAFETY: the mapping is read-only: pages that are looked at again are read from the file again. A refusal costs memory, no more.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+        }
     }
 
     /// The bytes and the format of the tensor `name`, which must have `shape`; it counts as taken.
@@ -157,7 +168,7 @@ impl Source for Census<'_> {
         };
         *self.stored.entry(format).or_default() += length;
         self.parameters += shape.iter().product::<i64>();
-        Ok(Tensor::new())
+        Ok(Tensor::f_empty([0], (Kind::Float, Device::Cpu))?)
     }
 
     fn has(&self, name: &str) -> bool {

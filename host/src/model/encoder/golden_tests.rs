@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use super::cross::Head;
 use super::embedder::pooled;
@@ -12,7 +12,7 @@ use super::spec::EncoderSpec;
 use serde_json::Value;
 
 use super::*;
-use crate::model::golden_tests::{json, oracles};
+use crate::model::golden_tests::{device, json, oracles};
 
 /// Noise of a right f32 implementation is below 1e-5 here.
 const TOLERANCE: f64 = 5e-5;
@@ -20,12 +20,12 @@ const TOLERANCE: f64 = 5e-5;
 const ENCODERS: [(&str, i64); 4] = [("bert", 3), ("roberta", 3), ("deberta_v2", 3), ("deberta_v2_reward", 1)];
 
 fn take(file: &Path, name: &str, shape: &[i64], kind: Kind) -> Tensor {
-    let mut file = Weights::open_files(vec![file.to_owned()], Device::Cpu, kind).expect("golden file");
+    let mut file = Weights::open_files(vec![file.to_owned()], device(), kind).expect("golden file");
     file.take(name, shape).expect("golden tensor")
 }
 
 fn loaded(dir: &Path) -> (Network, Head) {
-    let mut weights = Weights::open(dir, Device::Cpu, Kind::Float).expect("weights");
+    let mut weights = Weights::open(dir, device(), Kind::Float).expect("weights");
     let network = Network::read(EncoderSpec::read(dir).expect("a config"), &mut weights).expect("a whole model");
     let labels = network.spec.labels.clone().expect("a head");
     let head = Head::read(&mut weights, &network.spec, &labels).expect("a whole head");
@@ -74,7 +74,7 @@ fn each_feature_of_disentangled_attention_moves_the_outputs() {
     let (dir, _) = &encoders[2];
     let config = json(&dir.join("config.json"));
     let hidden = |config: &Value| {
-        let mut weights = Weights::open(dir, Device::Cpu, Kind::Float).expect("weights");
+        let mut weights = Weights::open(dir, device(), Kind::Float).expect("weights");
         let network =
             Network::read(EncoderSpec::from_config(config).expect("a config"), &mut weights).expect("a model");
         no_grad(|| network.hidden(&batch(dir))).get(0)

@@ -15,11 +15,13 @@ use super::super::batches::padded;
 use super::super::decoder::Input;
 use super::cache::{Cache, Growing, Round, Sizes};
 use super::draw::{Drawn, draw};
+use super::recorder::{Recorder, Step};
 use super::{Request, Sampled, Sampling};
 use crate::records::Finish;
 
-/// Rows whose logits are held at once.
+/// Rows whose logits are held at once; on a GPU, which waits between them, more.
 pub const LOGIT_ROWS: usize = 128;
+const LOGIT_ROWS_GPU: usize = 512;
 /// Tokens of prompts in one pass.
 pub const PROMPT_TOKENS: usize = 4096;
 
@@ -29,6 +31,9 @@ pub struct Batch<'a> {
     requests: &'a [Request],
     sampling: &'a Sampling,
     cache: Cache,
+    /// On a device that records.
+    recorder: Option<Recorder>,
+    logit_rows: usize,
     capacity: usize,
     waiting: VecDeque<usize>,
     places: Vec<Place>,
@@ -47,10 +52,13 @@ struct Place {
 impl<'a> Batch<'a> {
     /// With buffers for so many places.
     pub fn new(model: &'a Model, requests: &'a [Request], sampling: &'a Sampling, sizes: Sizes) -> Result<Self> {
+        let gpu = model.device.is_cuda();
         Ok(Self {
             model,
             requests,
             sampling,
+            recorder: gpu.then(Recorder::default),
+            logit_rows: if gpu { LOGIT_ROWS_GPU } else { LOGIT_ROWS },
             cache: Cache::new(&model.decoder.spec, sizes, model.kind, model.device)?,
             capacity: sizes.places,
             waiting: (0..requests.len()).filter(|&r| !requests[r].seeds.is_empty()).collect(),
@@ -103,7 +111,7 @@ impl<'a> Batch<'a> {
             let place = self.place(request)?;
             self.places.push(place);
         }
-        let together = (LOGIT_ROWS / self.cache.slots).max(1);
+        let together = (self.logit_rows / self.cache.slots).max(1);
         for (from, hidden) in (0..count).step_by(together).zip(hidden.split(together as i64, 0)) {
             let rows: Vec<(usize, usize)> = (from..(from + together).min(count))
                 .flat_map(|row| (0..self.requests[admitted[row]].seeds.len()).map(move |i| (first + row, i)))
@@ -141,22 +149,39 @@ impl<'a> Batch<'a> {
         let rows: Vec<(usize, usize)> = self.places.iter().enumerate().flat_map(growing).collect();
         let prompts: Vec<usize> = self.places.iter().map(|place| self.requests[place.request].prompt.len()).collect();
         let (mut ids, mut positions, mut all) = (Vec::new(), Vec::new(), Vec::new());
-        for &(p, i) in &rows {
-            let sampled = &self.results[self.places[p].request][i].ids;
+        let mut add = |(p, i): (usize, usize)| {
+            let sampled = self.results[self.places[p].request].get(i).map_or(&[][..], |sampled| &sampled.ids);
+            let tokens = sampled.len().max(1);
             ids.push(sampled.last().map_or(0, |&id| i64::from(id)));
-            positions.push((prompts[p] + sampled.len()) as i64 - 1);
-            all.push(Growing { slot: p * n + i, tokens: sampled.len() });
+            positions.push((prompts[p] + tokens) as i64 - 1);
+            all.push(Growing { slot: p * n + i, tokens });
+        };
+        // Recorded rounds compute every slot; what comes of an ended response's is not looked at.
+        match self.recorder {
+            Some(_) => (0..prompts.len()).flat_map(|p| (0..n).map(move |i| (p, i))).for_each(&mut add),
+            None => rows.iter().copied().for_each(&mut add),
         }
         let spec = &self.model.decoder.spec;
-        let round = Round::new(&mut self.cache, spec, &prompts, &all, device)?;
         let column = |values: &[i64]| -> Result<Tensor> {
             Ok(Tensor::f_from_slice(values)?.f_view([-1, 1])?.f_to_device(device)?)
         };
-        let input = Input { ids: &column(&ids)?, positions: &column(&positions)?, mask: None, adapter: true };
+        let round = Round::new(&mut self.cache, spec, &prompts, &all, self.recorder.is_some(), device)?;
+        let step = Step { ids: column(&ids)?, positions: column(&positions)?, round };
         let cache = &self.cache;
-        let hidden = self.model.decoder.step(&input, |block, [q, k, v]| cache.attend(&round, spec, block, q, k, v));
-        let hidden = hidden.squeeze_dim(1); // [R, C]
-        let pieces = rows.len().div_ceil(LOGIT_ROWS);
+        let compute = |step: &Step| {
+            let input = Input { ids: &step.ids, positions: &step.positions, mask: None, adapter: true };
+            let attend = |block: usize, [q, k, v]: [&Tensor; 3]| cache.attend(&step.round, spec, block, q, k, v);
+            self.model.decoder.step(&input, attend).squeeze_dim(1) // [R, C]
+        };
+        let hidden = match &mut self.recorder {
+            None => compute(&step),
+            Some(recorder) => {
+                let hidden = recorder.run(step, compute)?;
+                let slots: Vec<i64> = rows.iter().map(|&(p, i)| (p * n + i) as i64).collect();
+                hidden.index_select(0, &Tensor::f_from_slice(&slots)?.f_to_device(device)?)
+            }
+        };
+        let pieces = rows.len().div_ceil(self.logit_rows);
         let together = rows.len().div_ceil(pieces);
         for (rows, hidden) in rows.chunks(together).zip(hidden.split(together as i64, 0)) {
             self.extend(rows, self.model.decoder.logits(&hidden))?;

@@ -37,6 +37,8 @@ pub struct Sizes {
 
 /// Columns that are cleared at a time, as responses grow.
 const STRIDE: i64 = 16;
+/// Columns by which steady rounds grow.
+const STEADY: i64 = 32;
 
 impl Cache {
     /// Empty buffers. An error of libtorch's where there is no memory for them.
@@ -121,7 +123,7 @@ impl Cache {
         if let Some(mask) = round.mask(window) {
             scores += mask;
         }
-        let weights = scores.softmax(-1, Kind::Float).to_kind(q.kind());
+        let weights = scores.softmax(-1, q.kind());
         let of_prompt = weights.narrow(4, 0, round.prompt).reshape([p * g, n * heads, round.prompt]);
         let of_own = weights.narrow(4, round.prompt, round.response).transpose(1, 2);
         let of_own = of_own.reshape([p * n * g, heads, round.response]);
@@ -173,13 +175,28 @@ pub struct Round {
 }
 
 impl Round {
-    /// `prompts` are the lengths of those in use; `rows` stand in the order of their slots.
-    pub fn new(cache: &mut Cache, spec: &Spec, prompts: &[usize], rows: &[Growing], device: Device) -> Result<Self> {
+    /// `prompts` are the lengths of those in use; `rows` stand in the order of their slots. A steady round reads more columns than it
+    /// needs and masks them, so that the rounds after it have its shape; its rows are all slots.
+    pub fn new(
+        cache: &mut Cache,
+        spec: &Spec,
+        prompts: &[usize],
+        rows: &[Growing],
+        steady: bool,
+        device: Device,
+    ) -> Result<Self> {
         let n = cache.slots;
-        let prompt = prompts.iter().copied().max().unwrap_or(0);
-        let response = rows.iter().map(|row| row.tokens).max().unwrap_or(0);
-        grow(&cache.responses, &mut cache.filled[1], (prompts.len() * n) as i64, response as i64);
-        let (g, length) = (spec.kv_heads as usize, cache.responses.first().map_or(0, |(k, _)| k.size()[2] as usize));
+        let width = |buffers: &[KeyValue]| buffers.first().map_or(0, |(k, _)| k.size()[2]);
+        let widths = [width(&cache.prompts), width(&cache.responses)];
+        let longest = [prompts.iter().copied().max(), rows.iter().map(|row| row.tokens).max()];
+        let mut read = longest.map(|length| length.unwrap_or(0) as i64);
+        if steady {
+            read = [0, 1].map(|i| ((read[i] + STEADY - 1) / STEADY * STEADY).min(widths[i]));
+            grow(&cache.prompts, &mut cache.filled[0], prompts.len() as i64, read[0]);
+        }
+        let [prompt, response] = read;
+        grow(&cache.responses, &mut cache.filled[1], (prompts.len() * n) as i64, response);
+        let (g, length) = (spec.kv_heads as usize, widths[1] as usize);
         let write: Vec<i64> = rows
             .iter()
             .flat_map(|row| (0..g).map(move |head| ((row.slot * g + head) * length + row.tokens - 1) as i64))
@@ -190,21 +207,31 @@ impl Round {
         windows.sort_unstable();
         windows.dedup();
         let mask = |window: Option<i64>| -> Result<(Option<i64>, Option<Tensor>)> {
-            let values = mask(window, prompts, rows, n, prompt, response);
-            if values.iter().all(|value| *value == 0.0) {
+            let values = mask(window, prompts, rows, n, prompt as usize, response as usize);
+            if !steady && values.iter().all(|value| *value == 0.0) {
                 return Ok((window, None));
             }
-            let shape = [prompts.len() as i64, 1, n as i64, 1, (prompt + response) as i64];
+            let shape = [prompts.len() as i64, 1, n as i64, 1, prompt + response];
             Ok((window, Some(Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(device)?)))
         };
         Ok(Self {
             places: prompts.len() as i64,
-            prompt: prompt as i64,
-            response: response as i64,
+            prompt,
+            response,
             write: Tensor::f_from_slice(&write)?.f_to_device(device)?,
             rows: if dense { None } else { Some(Tensor::f_from_slice(&slots)?.f_to_device(device)?) },
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
         })
+    }
+
+    /// What its tensors' shapes follow from, in steady rounds.
+    pub fn shape(&self) -> [i64; 3] {
+        [self.places, self.prompt, self.response]
+    }
+
+    /// Its tensors, those of two steady rounds of one shape in the same order.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.masks.iter().filter_map(|(_, mask)| mask.as_ref()).chain([&self.write])
     }
 
     fn mask(&self, window: Option<i64>) -> Option<&Tensor> {

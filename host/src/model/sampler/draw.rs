@@ -45,21 +45,23 @@ pub fn draw(mut logits: Tensor, seen: Option<&Tensor>, uniform: &[f32], sampling
             }
         }
     };
-    let drawn = logits.gather(-1, &ids.unsqueeze(-1), false).squeeze_dim(-1);
-    let logprobs = Vec::<f32>::try_from(&(drawn - &normaliser))?;
+    let logprobs = logits.gather(-1, &ids.unsqueeze(-1), false).squeeze_dim(-1) - &normaliser;
+    // H = log Σ exp x − Σ p x; rounding may push that of a certain token below 0.
+    let weighted = logits.g_mul_(&plain).sum_dim_intlist(-1, false, Kind::Float);
+    let entropies = (normaliser - weighted).clamp_min(0.0);
+    // Brought to the host as one; f32 holds every id below 2²⁴.
+    let all = Tensor::stack(&[ids.to_kind(Kind::Float), logprobs, entropies], 0);
+    let mut all = Vec::<f32>::try_from(&all.view(-1))?;
+    let rows = all.len() / 3;
+    let entropies = all.split_off(2 * rows);
+    let logprobs = all.split_off(rows);
     // A token that can be drawn has a probability, so this is a matter of the weights.
     if logprobs.iter().any(|p| !p.is_finite()) {
         return Err(UserError::new("the model's logits are not finite")
             .hint("its weights hold NaN or infinities, or overflow in this model.dtype: try f32, or another copy")
             .into());
     }
-    // H = log Σ exp x − Σ p x; rounding may push that of a certain token below 0.
-    let weighted = logits.g_mul_(&plain).sum_dim_intlist(-1, false, Kind::Float);
-    Ok(Drawn {
-        ids: Vec::try_from(&ids)?,
-        logprobs,
-        entropies: Vec::try_from(&(normaliser - weighted).clamp_min(0.0))?,
-    })
+    Ok(Drawn { ids: all.into_iter().map(|id| id as i64).collect(), logprobs, entropies })
 }
 
 /// x / θ where x > 0, else x · θ, for the tokens that the prompt or the response so far holds; `seen` is `[R, V]`.

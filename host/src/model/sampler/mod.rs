@@ -6,6 +6,7 @@
 mod batch;
 mod cache;
 mod draw;
+mod recorder;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use tch::no_grad;
 
 use super::Model;
 use super::memory::cache_bytes;
+use super::out_of_memory::attempt;
 use crate::error::UserError;
 use crate::progress;
 use crate::records::Finish;
@@ -99,18 +101,21 @@ impl Model {
     /// The same in buffers of these sizes; where there is no memory for them, in half as many places.
     fn sample_in(&self, requests: &[Request], sampling: &Sampling, mut sizes: Sizes) -> Result<Vec<Vec<Sampled>>> {
         loop {
-            let sampled = no_grad(|| Batch::new(self, requests, sampling, sizes).and_then(|batch| batch.run()));
-            match sampled {
-                Err(error) if sizes.places > 1 && is_out_of_memory(&error) => {
-                    let places = sizes.places / 2;
-                    progress::say(
-                        "generate",
-                        &format!("out of memory: {places} prompts at once instead of {}", sizes.places),
-                    );
-                    sizes.places = places;
-                }
-                other => return other,
+            if let Some(sampled) = attempt(|| no_grad(|| Batch::new(self, requests, sampling, sizes)?.run()))? {
+                return Ok(sampled);
             }
+            if sizes.places == 1 {
+                return Err(UserError::new(
+                    "out of memory: not even one prompt and its responses can be sampled at a time",
+                )
+                .hint(
+                    "lower generate.responses or generate.max_tokens, take model.dtype = \"bf16\", or a smaller model",
+                )
+                .into());
+            }
+            let places = sizes.places / 2;
+            progress::say("generate", &format!("out of memory: {places} prompts at once instead of {}", sizes.places));
+            sizes.places = places;
         }
     }
 
@@ -130,12 +135,4 @@ impl Model {
         }
         self.check_ids(prompt)
     }
-}
-
-/// Whether libtorch had no memory. It has no type for that: its CPU and CUDA allocators each have a sentence.
-fn is_out_of_memory(error: &anyhow::Error) -> bool {
-    let Some(tch::TchError::Torch(message)) = error.downcast_ref() else { return false };
-    message.contains("out of memory")
-        || message.contains("can't allocate memory")
-        || message.contains("not enough memory")
 }

@@ -3,6 +3,8 @@
 //! The binary is linked to libtorch's CPU libraries only. `libtorch_cuda.so` registers its backend when it is opened before the
 //! first torch call; without it, or without a device, everything runs on the CPU. `unsafe` here: opening that one library.
 
+mod graph;
+
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -11,6 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{DeviceChoice, Dtype};
 use crate::error::UserError;
+pub use graph::Graph;
 
 /// Resolves the device; sets libtorch's threads (0 leaves them as they are). Call before any other torch call.
 pub fn prepare(choice: DeviceChoice, threads: usize) -> Result<Device> {
@@ -78,6 +81,22 @@ pub fn resident() -> Option<f64> {
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }
 
+/// Bytes of the CUDA device's memory that are in use, by whomever; none without CUDA.
+pub fn device_memory() -> Option<usize> {
+    type Info = unsafe extern "C" fn(*mut usize, *mut usize) -> i32;
+    #[cfg(unix)]
+    {
+        let all = libloading::os::unix::Library::this();
+        // SAFETY: the CUDA runtime's function of this name has this type in every version; libtorch has loaded it.
+        let info = unsafe { all.get::<Info>(b"cudaMemGetInfo") }.ok()?;
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: it writes two numbers.
+        (unsafe { info(&raw mut free, &raw mut total) } == 0).then(|| total - free)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// Seconds that this thread has had a processor: work of other processes does not count. By the wall's clock where the system does not say.
 pub fn processor_seconds() -> f64 {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -97,4 +116,22 @@ pub fn matmul_rate(dtype: Dtype) -> f64 {
         processor_seconds() - started
     });
     2.0 * (N * N * N) as f64 / seconds.fold(f64::INFINITY, f64::min)
+}
+
+/// Bytes per second that a copy of 1 GiB moves on the device, read and written, the best of a few.
+pub fn copy_rate(device: Device) -> f64 {
+    const N: i64 = 1 << 28;
+    let from = Tensor::ones([N], (Kind::Float, device));
+    let mut to = Tensor::zeros([N], (Kind::Float, device));
+    let seconds = (0..5).map(|_| {
+        const COPIES: usize = 10;
+        let started = Instant::now();
+        for _ in 0..COPIES {
+            to.copy_(&from);
+        }
+        // Waits for the device.
+        let _ = to.double_value(&[0]);
+        started.elapsed().as_secs_f64() / COPIES as f64
+    });
+    2.0 * (N * 4) as f64 / seconds.fold(f64::INFINITY, f64::min)
 }
