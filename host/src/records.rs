@@ -362,6 +362,13 @@ pub struct Pair {
     pub rejected_token_ids: Vec<u32>,
 }
 
+impl Pair {
+    /// The gap in one dimension, after scaling, where it was scored; it may be negative.
+    pub fn gap_in(&self, dimension: Dimension) -> Option<f64> {
+        self.dimensions.get(&dimension).map(|[chosen, rejected]| rejected - chosen)
+    }
+}
+
 /// One line of `drops.jsonl`: a prompt or pair that makes no training pair, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drop {
@@ -506,6 +513,11 @@ pub struct StepMetrics {
     /// The process's greatest resident set so far, MiB, where the system says it (left out of digests).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<f64>,
+}
+
+impl StepMetrics {
+    /// The names of what another run of the same steps measures differently.
+    pub const BY_THE_CLOCK: [&str; 2] = ["tokens_per_second", "memory"];
 }
 
 /// One measured model in `eval.json`: before, or after a stage.

@@ -12,6 +12,9 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use serde_json::json;
+use wit_component::metadata::{self, Bindgen};
+use wit_component::{StringEncoding, WitPrinter, embed_component_metadata};
+use wit_parser::Resolve;
 
 use crate::support::{expect_user_error, repository, scratch, skip, udasa, write};
 
@@ -164,6 +167,29 @@ fn same_as_rust(heading: &str, language: &str) -> Option<(tempfile::TempDir, Pat
 #[test]
 fn the_scorer_in_c_is_made_as_the_page_says_and_gives_the_rust_ones_scores() {
     same_as_rust("C\n", "c");
+}
+
+/// What the custom section `component-type` of a module has of the contract, without comments.
+fn contract_in(module: &[u8]) -> String {
+    let (_, Bindgen { resolve, .. }) = metadata::decode(module).expect("the section can be read");
+    let ours = resolve.package_names.iter().find(|(name, _)| name.namespace == "udasa");
+    let (_, package) = ours.expect("the section holds the contract");
+    let mut printer = WitPrinter::default();
+    printer.emit_docs(false).print(&resolve, *package, &[]).expect("it can be printed");
+    printer.output.to_string()
+}
+
+#[test]
+fn the_glue_for_c_was_made_from_the_contract() {
+    let sdk = repository().join("plugin-sdk");
+    let glue = fs::read(sdk.join("c/scorer_component_type.o")).expect("it is there");
+    let wit = fs::read_to_string(sdk.join("wit/v0.1/udasa-plugin.wit")).expect("it is there");
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("udasa-plugin.wit", &wit).expect("it is WIT");
+    let world = resolve.select_world(&[package], Some("scorer")).expect("it has the world");
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the section fits");
+    assert_eq!(contract_in(&glue), contract_in(&module));
 }
 
 #[test]

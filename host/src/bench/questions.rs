@@ -13,7 +13,7 @@ use crate::error::UserError;
 use crate::model::Model;
 use crate::model::encoder::{Embedder, Nli};
 use crate::records::{Answer, PromptText, Question};
-use crate::score::{Answerer, AskEmbedder, AskModel, AskNli};
+use crate::score::{Answerer, AskEncoder, AskModel};
 
 /// Questions with a common beginning.
 const QUESTIONS: usize = 10_000;
@@ -78,11 +78,11 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
     measure("entail, policy", &mut asker, &pairs, "pairs of such texts, two choices each")?;
     let [embedder, nli] = ["embedder", "nli"].map(|name| models.join(name));
     if embedder.exists() {
-        let mut asker = AskEmbedder::new(Embedder::load(&embedder, &section)?, String::new());
+        let mut asker = AskEncoder::new(Embedder::load(&embedder, &section)?, String::new());
         measure("embed, embedder", &mut asker, &texts, "10 to 50 words each")?;
     }
     if nli.exists() {
-        let mut asker = AskNli::new(Nli::load(&nli, &section)?, String::new());
+        let mut asker = AskEncoder::new(Nli::load(&nli, &section)?, String::new());
         measure("entail, cross-encoder", &mut asker, &pairs, "pairs of such texts")?;
     }
     Ok(rows)

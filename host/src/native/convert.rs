@@ -83,10 +83,6 @@ fn prompt_text(prompt: sdk::Prompt) -> PromptText {
 }
 
 pub(super) fn pair(pair: &Pair) -> sdk::Pair {
-    let gap = |dimension| {
-        let [chosen, rejected] = pair.dimensions.get(&dimension)?;
-        Some(rejected - chosen)
-    };
     let tokens = |ids: &[u32]| u32::try_from(ids.len()).unwrap_or(u32::MAX);
     sdk::Pair {
         id: pair.id.clone(),
@@ -94,9 +90,9 @@ pub(super) fn pair(pair: &Pair) -> sdk::Pair {
         gap: pair.gap,
         chosen_uncertainty: 1.0 - pair.chosen_rating,
         rejected_uncertainty: 1.0 - pair.rejected_rating,
-        gap_semantic: gap(Dimension::Semantic),
-        gap_factual: gap(Dimension::Factual),
-        gap_value: gap(Dimension::Value),
+        gap_semantic: pair.gap_in(Dimension::Semantic),
+        gap_factual: pair.gap_in(Dimension::Factual),
+        gap_value: pair.gap_in(Dimension::Value),
         chosen_tokens: tokens(&pair.chosen_token_ids),
         rejected_tokens: tokens(&pair.rejected_token_ids),
     }

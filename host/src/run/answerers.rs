@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::model::encoder::{Embedder, Nli, check_embedder, check_nli};
 use crate::records::QuestionKind;
 use crate::sandbox::kind_name;
-use crate::score::{Answerer, AskEmbedder, AskModel, AskNli};
+use crate::score::{Answerer, AskEncoder, AskModel};
 
 /// The folder that is given for a kind of question.
 pub fn given(cfg: &Config, kind: QuestionKind) -> Option<&PathBuf> {
@@ -59,8 +59,8 @@ pub fn lines(cfg: &Config) -> Vec<String> {
 pub fn load(ctx: &Context, kind: QuestionKind, policy: &OnceCell<Rc<Model>>) -> Result<Box<dyn Answerer>> {
     let (identity, section) = (ctx.keys.answerers.of(kind).to_owned(), &ctx.cfg.model);
     match (kind, given(&ctx.cfg, kind)) {
-        (QuestionKind::Embed, Some(dir)) => Ok(Box::new(AskEmbedder::new(Embedder::load(dir, section)?, identity))),
-        (QuestionKind::Entail, Some(dir)) => Ok(Box::new(AskNli::new(Nli::load(dir, section)?, identity))),
+        (QuestionKind::Embed, Some(dir)) => Ok(Box::new(AskEncoder::new(Embedder::load(dir, section)?, identity))),
+        (QuestionKind::Entail, Some(dir)) => Ok(Box::new(AskEncoder::new(Nli::load(dir, section)?, identity))),
         _ => {
             let model = match policy.get() {
                 Some(model) => model.clone(),

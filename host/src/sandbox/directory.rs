@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -225,8 +224,7 @@ pub fn inspect_bytes(path: &Path, wasm: Vec<u8>) -> anyhow::Result<PluginFile> {
         contract::read(&wasm).map_err(|refusal| refusal.of(path))?;
     let limits = Limits { fuel: LOOKING_FUEL, ..Limits::default() };
     let engine = engine::engine(limits.stack_kib)?;
-    let sha256 = hex(&Sha256::digest(&wasm));
-    let component = code_cache::component(&engine, &wasm, &sha256)
+    let (component, sha256) = code_cache::component(&engine, &wasm)
         .map_err(|e| contract::Refusal::Damaged(shown(&e.root_cause().to_string(), SENTENCE)).of(path))?;
     let identity = Identity { name: file_name(path), version: None, sha256: sha256.clone() };
     let described = match kind {
@@ -259,7 +257,7 @@ impl PluginFile {
         if Engine::same(&engine, self.component.engine()) {
             return Ok((engine, self.component.clone()));
         }
-        let component = code_cache::component(&engine, &self.wasm, &self.sha256).map_err(|e| self.does_not_link(&e))?;
+        let (component, _) = code_cache::component(&engine, &self.wasm).map_err(|e| self.does_not_link(&e))?;
         Ok((engine, component))
     }
 
@@ -482,8 +480,4 @@ fn canonical_json(settings: &BTreeMap<String, serde_json::Value>) -> String {
     }
     let object: serde_json::Map<_, _> = settings.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
     serde_json::Value::Object(object).to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

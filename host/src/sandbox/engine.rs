@@ -42,7 +42,12 @@ fn config(stack_kib: u64) -> Config {
         .async_stack_size(stack.saturating_mul(2))
         // Same input, same output on every machine. NaN payloads are the one thing left open; no output may hold a NaN.
         .relaxed_simd_deterministic(true)
-        .concurrency_support(false);
+        .concurrency_support(false)
+        // Nobody looks at a plugin's native stack: a trap's kind says what happened, the plugin's log says where. Code that can
+        // tell neither is smaller by an eighth, and loading it registers nothing with the system's unwinder.
+        .native_unwind_info(false)
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(None);
     config
 }
 

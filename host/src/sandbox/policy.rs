@@ -190,19 +190,15 @@ fn describe_with(pool: &Pool<bindings::StagingPolicy>) -> Result<Description, Pl
 }
 
 fn pair(pair: &Pair) -> api::Pair {
-    let gap = |dimension| {
-        let [chosen, rejected] = pair.dimensions.get(&dimension)?;
-        Some(rejected - chosen)
-    };
     api::Pair {
         id: pair.id.clone(),
         group: pair.group.clone(),
         gap: pair.gap,
         chosen_uncertainty: 1.0 - pair.chosen_rating,
         rejected_uncertainty: 1.0 - pair.rejected_rating,
-        gap_semantic: gap(Dimension::Semantic),
-        gap_factual: gap(Dimension::Factual),
-        gap_value: gap(Dimension::Value),
+        gap_semantic: pair.gap_in(Dimension::Semantic),
+        gap_factual: pair.gap_in(Dimension::Factual),
+        gap_value: pair.gap_in(Dimension::Value),
         chosen_tokens: tokens(&pair.chosen_token_ids),
         rejected_tokens: tokens(&pair.rejected_token_ids),
     }

@@ -3,7 +3,7 @@
 //! trapped is thrown away, because its memory may be anything.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -206,9 +206,10 @@ impl Meter {
     }
 }
 
-/// Twice the processors: rayon has a thread for each, and others may call beside them.
+/// Twice the processors: rayon has a thread for each, and others may call beside them. Counted once, because that reads files.
 fn places() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, usize::from)
+    static PLACES: OnceLock<usize> = OnceLock::new();
+    *PLACES.get_or_init(|| 2 * std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Counts threads in the order in which they first call a plugin, so that those of one pool have places side by side.

@@ -6,20 +6,20 @@ use super::Answerer;
 use crate::model::encoder::{Embedder, Nli};
 use crate::records::{Answer, Question};
 
-/// An embedder as one that answers.
-pub struct AskEmbedder {
-    embedder: Embedder,
+/// An encoder as one that answers.
+pub struct AskEncoder<E> {
+    encoder: E,
     identity: String,
 }
 
-impl AskEmbedder {
+impl<E> AskEncoder<E> {
     /// `identity` is a digest of its folder: answers are cached under it.
-    pub fn new(embedder: Embedder, identity: String) -> Self {
-        Self { embedder, identity }
+    pub fn new(encoder: E, identity: String) -> Self {
+        Self { encoder, identity }
     }
 }
 
-impl Answerer for AskEmbedder {
+impl Answerer for AskEncoder<Embedder> {
     fn identity(&self) -> String {
         self.identity.clone()
     }
@@ -32,24 +32,11 @@ impl Answerer for AskEmbedder {
                 other => bail!("an embedder was asked {:?}", other.kind()),
             })
             .collect::<Result<_>>()?;
-        Ok(self.embedder.embed(&texts)?.into_iter().map(Answer::Embed).collect())
+        Ok(self.encoder.embed(&texts)?.into_iter().map(Answer::Embed).collect())
     }
 }
 
-/// A cross-encoder as one that answers.
-pub struct AskNli {
-    nli: Nli,
-    identity: String,
-}
-
-impl AskNli {
-    /// `identity` is a digest of its folder: answers are cached under it.
-    pub fn new(nli: Nli, identity: String) -> Self {
-        Self { nli, identity }
-    }
-}
-
-impl Answerer for AskNli {
+impl Answerer for AskEncoder<Nli> {
     fn identity(&self) -> String {
         self.identity.clone()
     }
@@ -64,6 +51,6 @@ impl Answerer for AskNli {
             .collect::<Result<_>>()?;
         let answer =
             |[entailment, neutral, contradiction]: [f32; 3]| Answer::Entail { entailment, neutral, contradiction };
-        Ok(self.nli.entail(&pairs)?.into_iter().map(answer).collect())
+        Ok(self.encoder.entail(&pairs)?.into_iter().map(answer).collect())
     }
 }

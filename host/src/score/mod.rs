@@ -31,7 +31,7 @@ use crate::data::jsonl;
 use crate::records::{Dimension, Sample};
 
 pub use answers::{AnswerCache, Answerer, file_in as answers_file};
-pub use ask_encoder::{AskEmbedder, AskNli};
+pub use ask_encoder::AskEncoder;
 pub use ask_model::AskModel;
 pub use cached::{KnownAnswers, Rescored, rescore};
 pub use combine::{Combined, combine};
