@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -117,6 +117,20 @@ impl RunFiles {
             score_summary: json(run, "score-summary.json", "scoring has not run"),
             usage: usage(run),
         }
+    }
+}
+
+impl RunFiles {
+    /// The folders of stages whose prompts were sampled anew, read as if each were a run. The stages are those of the whole run.
+    pub fn resampled(&self, run: &Path) -> Vec<(PathBuf, Self)> {
+        let stages = self.training.iter().flatten().filter_map(|stage| stage.resampled.as_ref());
+        stages
+            .map(|from| {
+                let folder = run.join(&from.folder);
+                let files = Self { stages: self.stages.clone(), ..Self::read(&folder) };
+                (folder, files)
+            })
+            .collect()
     }
 }
 
