@@ -8,11 +8,12 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::compare::differences;
-use crate::small;
-use crate::support::{expect_success, expect_user_error, plugins, repository, udasa, write};
+use crate::small::{self, lines};
+use crate::support::{expect_success, expect_user_error, plugins, repository, scratch, udasa, write};
 
 const NONE: [&str; 0] = [];
-const TOLD: [&str; 2] = ["--set", "evaluate.tell_policy=true"];
+const TELL: &str = "evaluate.tell_policy=true";
+const SHOW: &str = "evaluate.every_stage=true";
 
 /// The shipped scorers and the fixture `witness`, whose reasons are what it was told.
 pub fn witnesses() -> &'static Path {
@@ -42,6 +43,24 @@ pub fn witnessed(run: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same over an evaluation set of which a model that has learnt next to nothing gets a part right: is there an `e` in it, an `o`?
+fn measured(run: &Path, set: &str, arguments: &[&str]) -> String {
+    let prompts = lines(small::finished(), "world/prompts.jsonl");
+    let item = |prompt: &Value, letter: &str| {
+        json!({"prompt": prompt["prompt"], "measures": [letter], "good": [letter]}).to_string()
+    };
+    let mut file = vec![json!({"headline": ["both", "e"], "averages": {"both": ["e", "o"]}}).to_string()];
+    file.extend(prompts.iter().flat_map(|prompt| [item(prompt, "e"), item(prompt, "o")]));
+    // Written once: `digests.json` remembers when a file was changed.
+    let path = run.join("letters.jsonl");
+    if !path.exists() {
+        write(run, "letters.jsonl", file.join("\n"));
+    }
+    let patterns = format!("evaluate.patterns={path:?}");
+    let sets = ["--set", &patterns, "--set", "evaluate.gates={}", "--set", set];
+    expect_success(&mut witnessed(run, &[&sets[..], arguments].concat()))
+}
+
 fn stages(run: &Path) -> Vec<Value> {
     small::json(run, "training.json").as_array().expect("a list").clone()
 }
@@ -49,31 +68,27 @@ fn stages(run: &Path) -> Vec<Value> {
 #[test]
 fn a_policy_is_told_the_headline_measures_that_the_evaluation_gives_of_the_same_model() {
     let [told, untold] = [small::copy(), small::copy()];
-    let stderr = expect_success(&mut witnessed(told.path(), &TOLD));
-    expect_success(&mut witnessed(untold.path(), &["--set", "evaluate.every_stage=true"]));
+    let stderr = measured(told.path(), TELL, &[]);
+    measured(untold.path(), SHOW, &[]);
     let evaluation = small::json(told.path(), "eval.json");
     assert_eq!(evaluation, small::json(untold.path(), "eval.json"), "the same random numbers, the same measures");
 
     let points = evaluation["points"].as_array().expect("a list");
     let trained = stages(told.path());
     assert_eq!((points.len(), trained.len()), (4, 3));
+    let mut seen = Vec::new();
     for (number, stage) in trained.iter().enumerate() {
+        let at = format!("after part-{}", number + 1);
         let point = &points[number + 1];
-        assert_eq!(point["at"], format!("after part-{}", number + 1));
-        let measures = point["measures"].as_object().expect("measures").iter();
-        let headline: Vec<(&String, &Value)> = measures.filter(|(_, measure)| measure["headline"] == true).collect();
-        assert!(headline.len() > 3 && headline.len() < point["measures"].as_object().expect("measures").len());
-        let stored = stage["outcome"]["evaluation"].as_object().expect("measures");
-        assert_eq!(stored.len(), headline.len());
-        let mut said = "told".to_owned();
-        for (name, measure) in headline {
-            assert_eq!(stored[name], measure["value"], "{name}");
-            said += &format!(" {name}={}", measure["value"].as_f64().expect("a number"));
-        }
+        assert_eq!((&point["at"], &stage["evaluated"]), (&json!(at), point));
+        let [both, e] = ["both", "e"].map(|name| point["measures"][name]["value"].as_f64().expect("a number"));
+        assert!(e > 0.0 && e < 1.0, "{e}: a part is right");
+        assert_eq!(stage["outcome"]["evaluation"], json!({"both": both, "e": e}), "the headline and nothing else");
         if let Some(next) = trained.get(number + 1) {
-            assert_eq!(next["reason"], said);
+            assert_eq!(next["reason"], format!("told both={both} e={e}"));
         }
-        assert!(stderr.contains(&format!("after part-{}: ", number + 1)), "{stderr}");
+        assert!(stderr.contains(&format!("{at}: both {both:.2}, e {e:.2}")), "{stderr}");
+        seen.push(format!("{e:.2}"));
     }
     assert_ne!(points[1]["measures"], points[2]["measures"], "another model is measured after every stage");
 
@@ -81,23 +96,23 @@ fn a_policy_is_told_the_headline_measures_that_the_evaluation_gives_of_the_same_
         assert_eq!((&stage["outcome"]["evaluation"], &stage["evaluated"]), (&json!({}), &Value::Null));
         assert!(["the first", "told "].contains(&stage["reason"].as_str().expect("a reason")), "{stage}");
     }
-    let report = |run: &Path| fs::read_to_string(run.join("report.html")).expect("a report");
-    let table = |report: &str| {
-        let after = report.split("What each stage did").nth(1).expect("the section").to_owned();
-        after.split("</table>").next().expect("its table").to_owned()
+    let columns_and_cells = |run: &Path| {
+        let report = fs::read_to_string(run.join("report.html")).expect("a report");
+        let after = report.split("What each stage did").nth(1).expect("the section");
+        let table = after.split("</table>").next().expect("its table").to_owned();
+        (table.matches(">both<").count(), seen.iter().filter(|e| table.contains(&format!(">{e}<"))).count())
     };
-    let value = trained[0]["outcome"]["evaluation"]["harmless"].as_f64().expect("a number");
-    let told = table(&report(told.path()));
-    assert!(told.contains("harmless") && told.contains(&format!("{value:.2}")), "{told}");
-    assert!(!table(&report(untold.path())).contains("harmless"));
+    assert_eq!(columns_and_cells(told.path()), (1, 3));
+    assert_eq!(columns_and_cells(untold.path()).0, 0);
 }
 
 #[test]
 fn a_resumed_run_measures_no_finished_stage_again() {
-    let [unbroken, resumed] = [small::copy(), small::copy()];
-    expect_success(&mut witnessed(unbroken.path(), &TOLD));
-    small::copy_folder(unbroken.path(), resumed.path());
-    let run = resumed.path();
+    let run = small::copy();
+    let run = run.path();
+    measured(run, TELL, &[]);
+    let unbroken = scratch();
+    small::copy_folder(run, unbroken.path());
     // As a process leaves it that died after its second stage.
     let mut rooms = small::json(run, "rooms.json");
     rooms["train"]["complete"] = false.into();
@@ -107,7 +122,7 @@ fn a_resumed_run_measures_no_finished_stage_again() {
     fs::remove_dir_all(run.join("model")).expect("it is there");
     fs::remove_dir_all(run.join("checkpoints/2-part-3")).expect("it is there");
 
-    let stderr = expect_success(&mut witnessed(run, &TOLD));
+    let stderr = measured(run, TELL, &[]);
     assert!(!stderr.contains("after part-1: ") && !stderr.contains("after part-2: "), "{stderr}");
     assert!(stderr.contains("after part-3: "), "{stderr}");
     assert_eq!(differences(unbroken.path(), run), NONE);
@@ -117,9 +132,12 @@ fn a_resumed_run_measures_no_finished_stage_again() {
 fn an_adapter_is_measured_as_it_is_after_its_stage() {
     let lora = ["--set", "train.lora.rank=4", "--set", "train.lora.alpha=8", "--set", "train.learning_rate=1e-2"];
     let [told, untold] = [small::copy(), small::copy()];
-    expect_success(&mut witnessed(told.path(), &[&TOLD[..], &lora].concat()));
-    expect_success(&mut witnessed(untold.path(), &[&["--set", "evaluate.every_stage=true"][..], &lora].concat()));
-    assert_eq!(small::json(told.path(), "eval.json"), small::json(untold.path(), "eval.json"));
+    measured(told.path(), TELL, &lora);
+    measured(untold.path(), SHOW, &lora);
+    let evaluation = small::json(told.path(), "eval.json");
+    assert_eq!(evaluation, small::json(untold.path(), "eval.json"));
+    let kl = |point: usize| evaluation["points"][point]["measures"]["kl"]["value"].as_f64().expect("a number");
+    assert!(kl(0).abs() < 1e-4 && kl(3).abs() > 0.1, "{} before, {} after", kl(0), kl(3));
 }
 
 #[test]
