@@ -526,7 +526,7 @@ fn adapted(lora: &Lora, folder: &std::path::Path) -> Model {
     let mut model = tiny();
     model.attach_new(lora, || 0.5).expect("an adapter");
     for (i, mut matrix) in model.trainable().into_iter().enumerate() {
-        let numbers = (0..matrix.numel()).map(|n| 0.2 * ((7 * i + 3 * n + 1) as f32).sin()).collect::<Vec<f32>>();
+        let numbers = (0..matrix.numel()).map(|n| 0.6 * ((7 * i + 3 * n + 1) as f32).sin()).collect::<Vec<f32>>();
         tch::no_grad(|| matrix.copy_(&Tensor::from_slice(&numbers).view_as(&matrix)));
     }
     crate::model::lora::save(folder, lora, "base", &model.decoder.adapter()).expect("it is written");
@@ -548,17 +548,18 @@ fn rslora_divides_by_the_root_of_the_rank_and_a_merged_model_says_what_its_adapt
         let name = format!("{alpha}-{rslora}");
         let mut model = adapted(&lora, &folder.path().join(name));
         let with_adapter = logps(&model);
-        assert!(farthest(&with_adapter, &plain) > 0.5, "the adapter says something");
+        let said = farthest(&with_adapter, &plain);
+        assert!(said > 0.05, "the adapter says something: {said}");
         model.merge();
         assert!(model.decoder.adapter().is_empty());
         let merged = logps(&model);
         // Two orders of summation in f32, over up to 13 tokens.
-        assert!(farthest(&merged, &with_adapter) < 1e-2, "{merged:?} {with_adapter:?}");
+        assert!(farthest(&merged, &with_adapter) < 1e-3, "{merged:?} {with_adapter:?}");
         with_adapter
     };
     // 8 / √16 = 32 / 16.
     assert_eq!(of(8.0, true), of(32.0, false));
-    assert!(farthest(&of(8.0, false), &of(8.0, true)) > 0.1);
+    assert!(farthest(&of(8.0, false), &of(8.0, true)) > 0.05);
 }
 
 #[test]
