@@ -1,10 +1,11 @@
-//! Everything that is tested through the real binary. One file per topic; [`support`], [`small`], [`compare`] and
-//! [`tensors`] are what they share.
+//! Everything that is tested through the real binary. One file per topic; [`support`], [`small`], [`compare`],
+//! [`tensors`] and [`witness`] are what they share.
 
 mod compare;
 mod small;
 mod support;
 mod tensors;
+mod witness;
 
 mod authors;
 mod bad_input;

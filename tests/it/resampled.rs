@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::compare::differences;
 use crate::small::{self, lines};
 use crate::support::{expect_success, expect_user_error, plugins, scratch, udasa, write};
-use crate::told::witnessed;
+use crate::witness::{cut_before, stages, witnessed};
 
 const NONE: [&str; 0] = [];
 const RESAMPLE: [&str; 2] = ["--set", "stage.settings.resample=true"];
@@ -47,10 +47,6 @@ fn copy() -> tempfile::TempDir {
     let folder = scratch();
     small::copy_folder(finished(), folder.path());
     folder
-}
-
-fn stages(run: &Path) -> Vec<Value> {
-    small::json(run, "training.json").as_array().expect("a list").clone()
 }
 
 fn text(value: &Value) -> String {
@@ -230,7 +226,9 @@ fn plan_verify_export_explain_and_the_report_tell_what_was_trained_on() {
     assert!(shown.contains("stage 2 moderate: its prompt was sampled anew, and this pair not trained on"), "{shown}");
 
     let report = fs::read_to_string(run.join("report.html")).expect("a report");
-    assert!(report.contains("were sampled anew by the model as it was then"), "the report says so");
+    for part in ["were sampled anew by the model as it was then", "responses sampled anew", "score before moderate"] {
+        assert!(report.contains(part), "{part}");
+    }
     let widest = new.iter().max_by(|a, b| number(&a["gap"]).total_cmp(&number(&b["gap"]))).expect("a pair");
     assert!(report.contains(&text(&widest["id"])), "new pairs are among the examples");
 
@@ -246,14 +244,8 @@ fn plan_verify_export_explain_and_the_report_tell_what_was_trained_on() {
 fn after_the_first_stage() -> tempfile::TempDir {
     let folder = copy();
     let run = folder.path();
-    let mut rooms = small::json(run, "rooms.json");
-    rooms["train"]["complete"] = false.into();
-    fs::write(run.join("rooms.json"), rooms.to_string()).expect("it can be written");
-    let one = serde_json::to_string_pretty(&stages(run)[..1]).expect("JSON");
-    fs::write(run.join("training.json"), one).expect("it can be written");
-    for gone in ["model", "checkpoints/1-moderate", "checkpoints/2-exploratory", FOLDERS[1]] {
-        fs::remove_dir_all(run.join(gone)).expect("it is there");
-    }
+    cut_before(run, 1);
+    fs::remove_dir_all(run.join(FOLDERS[1])).expect("it is there");
     folder
 }
 

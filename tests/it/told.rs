@@ -1,49 +1,20 @@
 //! `evaluate.tell_policy`: what is measured after every stage, who hears of it, and that it is measured once.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::compare::differences;
 use crate::small::{self, lines};
-use crate::support::{expect_success, expect_user_error, plugins, repository, scratch, udasa, write};
+use crate::support::{expect_success, expect_user_error, scratch, udasa, write};
+use crate::witness::{cut_before, stages, witnessed};
 
 const NONE: [&str; 0] = [];
 const TELL: &str = "evaluate.tell_policy=true";
 const SHOW: &str = "evaluate.every_stage=true";
 
-/// The shipped scorers and the fixture `witness`, whose reasons are what it was told.
-pub fn witnesses() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let out = repository().join("target/test-plugins/witness");
-        let built = udasa()
-            .args(["plugin", "build"])
-            .arg(repository().join("tests/fixtures/witness"))
-            .arg("--out")
-            .arg(&out)
-            .output()
-            .expect("udasa starts");
-        assert!(built.status.success(), "{built:?}");
-        for scorer in ["semantic.wasm", "factual.wasm", "value.wasm"] {
-            fs::copy(plugins().join(scorer), out.join(scorer)).expect("it can be copied");
-        }
-        out
-    })
-}
-
-/// The small run, staged by the witness.
-pub fn witnessed(run: &Path, arguments: &[&str]) -> Command {
-    let mut command = small::with_plugins("run", run, witnesses());
-    // The settings are another policy's.
-    command.args(["--set", "stage.policy=witness", "--set", "stage.settings={}"]).args(arguments);
-    command
-}
-
-/// The same over an evaluation set of which a model that has learnt next to nothing gets a part right: is there an `e` in it, an `o`?
+/// A run staged by the witness over an evaluation set of which a model that has learnt next to nothing gets a part right: is there an `e` in it, an `o`?
 fn measured(run: &Path, set: &str, arguments: &[&str]) -> String {
     let prompts = lines(small::finished(), "world/prompts.jsonl");
     let item = |prompt: &Value, letter: &str| {
@@ -59,10 +30,6 @@ fn measured(run: &Path, set: &str, arguments: &[&str]) -> String {
     let patterns = format!("evaluate.patterns={path:?}");
     let sets = ["--set", &patterns, "--set", "evaluate.gates={}", "--set", set];
     expect_success(&mut witnessed(run, &[&sets[..], arguments].concat()))
-}
-
-fn stages(run: &Path) -> Vec<Value> {
-    small::json(run, "training.json").as_array().expect("a list").clone()
 }
 
 #[test]
@@ -113,15 +80,7 @@ fn a_resumed_run_measures_no_finished_stage_again() {
     measured(run, TELL, &[]);
     let unbroken = scratch();
     small::copy_folder(run, unbroken.path());
-    // As a process leaves it that died after its second stage.
-    let mut rooms = small::json(run, "rooms.json");
-    rooms["train"]["complete"] = false.into();
-    fs::write(run.join("rooms.json"), rooms.to_string()).expect("it can be written");
-    let two = serde_json::to_string_pretty(&stages(run)[..2]).expect("JSON");
-    fs::write(run.join("training.json"), two).expect("it can be written");
-    fs::remove_dir_all(run.join("model")).expect("it is there");
-    fs::remove_dir_all(run.join("checkpoints/2-part-3")).expect("it is there");
-
+    cut_before(run, 2);
     let stderr = measured(run, TELL, &[]);
     assert!(!stderr.contains("after part-1: ") && !stderr.contains("after part-2: "), "{stderr}");
     assert!(stderr.contains("after part-3: "), "{stderr}");
