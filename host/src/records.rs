@@ -329,7 +329,7 @@ pub struct SampleUncertainty {
 /// One line of `pairs.jsonl`: a TRL preference row with our columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
-    /// `<prompt id>-<chosen index>-<rejected index>`.
+    /// `<prompt id>-<chosen index>-<rejected index>`; `-<stage>` follows, from 0, where the responses were sampled anew before a stage.
     pub id: String,
     /// The prompt's id.
     pub prompt_id: String,
@@ -433,11 +433,24 @@ pub struct Outcome {
     pub kl_to_initial: f64,
     /// Mean change of the chosen responses' log-probability over the stage, nats per response.
     pub chosen_logprob_change: f64,
-    /// Measures of the evaluation after the stage, by name.
+    /// Headline measures of the evaluation after the stage, by name: where `evaluate.tell_policy` asks for them.
     pub evaluation: BTreeMap<String, f64>,
 }
 
-/// A stage that has been given out. No outcome: only planned.
+/// What was sampled, scored and paired anew before a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Resampled {
+    /// Where it lies, under the run folder: files of the same names as the run's own.
+    pub folder: String,
+    /// Prompts that were sampled: those of the pairs that the policy named.
+    pub prompts: usize,
+    /// Pairs that came of them, which the stage is trained on.
+    pub pairs: usize,
+    /// What was dropped, counted by reason.
+    pub drops: BTreeMap<String, usize>,
+}
+
+/// A stage that has been given out. No outcome: only planned, or nothing was left to train on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastStage {
     /// Its name.

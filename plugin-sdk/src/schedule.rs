@@ -41,11 +41,21 @@ pub struct Schedule {
     /// Whether the reference model becomes the policy model as it is before each stage (Curri-DPO); otherwise it stays
     /// the initial model.
     pub refresh_reference: bool,
+    /// Whether the prompts of every stage but the first are sampled, scored and paired anew by the model as it is before
+    /// the stage, which is then trained on those pairs. The first stage has its responses from the same model already.
+    pub resample: bool,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { epochs: None, learning_rate_scale: None, label_smoothing: None, beta: None, refresh_reference: true }
+        Self {
+            epochs: None,
+            learning_rate_scale: None,
+            label_smoothing: None,
+            beta: None,
+            refresh_reference: true,
+            resample: false,
+        }
     }
 }
 
@@ -71,6 +81,11 @@ impl Schedule {
             nll_weight: None,
             loss: None,
         }
+    }
+
+    /// Whether a stage's prompts are sampled anew before it.
+    pub fn resamples(&self, stage: usize) -> bool {
+        self.resample && stage > 0
     }
 
     /// What is wrong with it for so many stages.
@@ -151,6 +166,12 @@ mod tests {
         let last = schedule.overrides(2, 3);
         assert_eq!((last.epochs, last.learning_rate_scale), (Some(1), Some(1.0)));
         assert!(schedule.check(3).is_empty());
+    }
+
+    #[test]
+    fn the_first_stage_is_never_sampled_anew_and_none_unless_asked() {
+        let stages = |resample| [0, 1, 2].map(|stage| Schedule { resample, ..Schedule::default() }.resamples(stage));
+        assert_eq!((stages(true), stages(false)), ([false, true, true], [false; 3]));
     }
 
     #[test]

@@ -6,9 +6,12 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::compare::differences;
-use crate::small;
-use crate::support::expect_success;
+use crate::small::{self, lines};
+use crate::support::{expect_success, scratch};
+use crate::witness::{cut_before, stages, witnessed};
 
 const NONE: [&str; 0] = [];
 /// 32 pairs in batches of four, three stages: some 100 steps. A checkpoint every five steps is one every few milliseconds.
@@ -61,8 +64,9 @@ fn kill_again_and_again(arguments: &[&str]) {
     let stderr = expect_success(&mut small::run(killed.path(), arguments));
     assert!(!stderr.contains("damaged"), "a kill damages nothing: {stderr}");
     // An adapter's config names the folder of the model it belongs to, and the two runs lie in different places.
+    // What was asked of the model is counted for the process that asked.
     let mut differ = differences(unbroken.path(), killed.path());
-    differ.retain(|name| !name.ends_with("adapter_config.json"));
+    differ.retain(|name| !name.ends_with("adapter_config.json") && !name.ends_with("score-summary.json"));
     assert_eq!(differ, NONE);
 }
 
@@ -75,6 +79,13 @@ fn training_killed_ten_times_ends_with_the_bytes_of_an_unbroken_run() {
 fn an_adapters_training_killed_ten_times_ends_with_the_bytes_of_an_unbroken_run() {
     let lora = ["--set", "train.lora.rank=2", "--set", "train.lora.alpha=4", "--set", "train.lora.dropout=0.1"];
     kill_again_and_again(&[&LONGER[..], &lora].concat());
+}
+
+#[test]
+fn training_on_new_responses_killed_ten_times_ends_with_the_bytes_of_an_unbroken_run() {
+    // Not every prompt makes a pair again, so there are fewer steps an epoch.
+    let resampled = ["--set", "stage.settings.resample=true", "--set", "train.epochs=24"];
+    kill_again_and_again(&[&LONGER[..], &resampled].concat());
 }
 
 /// A copy of the small run, killed in its training as soon as two checkpoints of a stage are there.
@@ -172,4 +183,47 @@ fn training_that_passes_its_limit_goes_back_and_says_why() {
     assert_eq!(steps(run) as u64, kept, "metrics hold the steps that the model holds");
     let report = fs::read_to_string(run.join("report.html")).expect("a report");
     assert!(report.contains("train.max_kl is 0.02"), "the report says so");
+}
+
+#[test]
+fn what_a_refreshed_reference_said_is_kept_believed_and_made_again_where_it_is_gone() {
+    let folder = small::copy();
+    let run = folder.path();
+    // The third stage compares with the policy as it was before the second, and with pairs that the second did not have.
+    let arguments = ["--set", "stage.settings={ refresh = [true, true, false] }", "--until", "train"];
+    expect_success(&mut witnessed(run, &arguments));
+    let unbroken = scratch();
+    small::copy_folder(run, unbroken.path());
+    let first = |run: &Path| {
+        let steps = lines(run, "metrics.jsonl");
+        let step = steps.iter().find(|step| step["stage"] == "part-3").expect("a step");
+        step["rewards/chosen"].as_f64().expect("a number")
+    };
+    let kept = small::json(run, "refreshed.json");
+    let of = |stage: usize, place: usize| {
+        stages(unbroken.path())[stage]["pairs"][place].as_u64().expect("an index") as usize
+    };
+    let known = |index: usize| kept["logps"][index].is_array();
+    assert!(!known(of(0, 0)) && known(of(1, 0)) && known(of(2, 0)), "of the pairs that were asked about: {kept}");
+    assert!(first(run).abs() > 1e-3, "the policy has moved from its reference");
+
+    cut_before(run, 2);
+    expect_success(&mut witnessed(run, &arguments));
+    assert_eq!(differences(unbroken.path(), run), NONE);
+    cut_before(run, 2);
+    fs::remove_file(run.join("refreshed.json")).expect("it is there");
+    expect_success(&mut witnessed(run, &arguments));
+    let farthest = (first(run) - first(unbroken.path())).abs();
+    // Asked of the pairs of one stage alone, which may be other last bits.
+    assert!(farthest < 1e-4, "{farthest}");
+
+    // A nat less than it said: the first of four rewards is β = 0.3 higher.
+    cut_before(run, 2);
+    let mut changed = kept.clone();
+    let said = changed["logps"][of(2, 0)][0].as_f64().expect("a number");
+    changed["logps"][of(2, 0)][0] = json!(said - 1.0);
+    fs::write(run.join("refreshed.json"), changed.to_string()).expect("it can be written");
+    expect_success(&mut witnessed(run, &arguments));
+    let higher = first(run) - first(unbroken.path());
+    assert!((higher - 0.3 / 4.0).abs() < 1e-4, "{higher}");
 }

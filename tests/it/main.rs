@@ -1,10 +1,11 @@
-//! Everything that is tested through the real binary. One file per topic; [`support`], [`small`], [`compare`] and
-//! [`tensors`] are what they share.
+//! Everything that is tested through the real binary. One file per topic; [`support`], [`small`], [`compare`],
+//! [`tensors`] and [`witness`] are what they share.
 
 mod compare;
 mod small;
 mod support;
 mod tensors;
+mod witness;
 
 mod authors;
 mod bad_input;
@@ -23,9 +24,11 @@ mod pipeline;
 mod python;
 mod questions;
 mod rerun;
+mod resampled;
 mod reviews;
 mod sandbox;
 mod smoke;
+mod told;
 mod tutorial;
 mod usage;
 mod wasm_target;

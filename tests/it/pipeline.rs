@@ -164,6 +164,49 @@ fn an_adapter_is_trained_from_the_loss_that_knows_nothing_and_lies_in_peft_layou
 }
 
 #[test]
+fn a_merged_model_is_the_initial_one_plus_the_scaled_product_of_the_adapters_matrices() {
+    let run = small::copy();
+    let run = run.path();
+    for (rslora, scale) in [(false, 8.0 / 4.0), (true, 8.0 / f64::sqrt(4.0))] {
+        let rslora_set = format!("train.lora.rslora={rslora}");
+        let mut sets = vec!["--until", "train", "--set", &rslora_set];
+        for set in ["train.lora.rank=4", "train.lora.alpha=8", "train.lora.merge=true", "train.learning_rate=1e-2"] {
+            sets.extend(["--set", set]);
+        }
+        expect_success(&mut small::run(run, &sets));
+        assert_eq!(json(&run.join("adapter"), "adapter_config.json")["use_rslora"], rslora);
+        let read = |name: &str| Tensors::read(&run.join(name));
+        let adapter = read("adapter/adapter_model.safetensors");
+        let (initial, merged) = (read("initial/model.safetensors"), read("model/model.safetensors"));
+        assert_eq!(initial.names(), merged.names());
+        let mut moved = 0;
+        for name in initial.names() {
+            let (old, new) = (initial.floats(name), merged.floats(name));
+            let peft =
+                |which: &str| format!("base_model.model.{}.lora_{which}.weight", name.trim_end_matches(".weight"));
+            let (a, b) = (peft("A"), peft("B"));
+            if !adapter.names().contains(&a.as_str()) {
+                assert_eq!(old, new, "{name} is not adapted");
+                continue;
+            }
+            let [rank, input] = adapter.shape(&a)[..] else { panic!("{a}") };
+            let (rank, input) = (rank as usize, input as usize);
+            let (a, b) = (adapter.floats(&a), adapter.floats(&b));
+            for (at, (old, new)) in old.iter().zip(&new).enumerate() {
+                let (row, column) = (at / input, at % input);
+                let product: f64 =
+                    (0..rank).map(|k| f64::from(b[row * rank + k]) * f64::from(a[k * input + column])).sum();
+                let wanted = f64::from(*old) + scale * product;
+                // A sum of four products and one of two numbers below 1, in f32.
+                assert!((f64::from(*new) - wanted).abs() < 1e-6, "{name} [{row}, {column}]: {new}, not {wanted}");
+                moved += usize::from((scale * product).abs() > 1e-3);
+            }
+        }
+        assert!(moved > 100, "the adapter was trained: {moved} numbers moved");
+    }
+}
+
+#[test]
 fn every_pair_and_every_drop_can_be_explained() {
     let run = small::finished();
     let explain = |id: &str| {

@@ -1,6 +1,5 @@
 //! The demo's four costs on one thread: pre-training, sampling, judging, preference training.
 
-use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -43,7 +42,7 @@ fn rows_in(dir: &std::path::Path) -> Result<Vec<Row>> {
     })?;
     let (asked, judging) = timed(|| {
         let questions = questions(&samples);
-        AskModel::new(Rc::new(Model::load(&out, &section)?), String::new(), SEED).answer(&questions)?;
+        AskModel::new(Model::load(&out, &section)?, String::new(), SEED).answer(&questions)?;
         Ok(questions.len())
     })?;
     let (pairs, training) = timed(|| preference(&model, &samples))?;

@@ -2,7 +2,6 @@
 //! embeddings by the model itself, and by encoders where they lie beside it.
 
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -36,7 +35,7 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
     let section = ModelSection { device: DeviceChoice::Cpu, ..ModelSection::default() };
     let model = Model::load(&models.join("small"), &section)?;
     let beginning = beginning(&model)?;
-    let mut asker = AskModel::new(Rc::new(model), String::new(), 1);
+    let mut asker = AskModel::new(model, String::new(), 1);
     let questions: Vec<Question> = (0..QUESTIONS).map(|i| choose(&beginning, i)).collect();
     let (together, seconds) = timed(&mut asker, &questions, CHUNK)?;
     // Spread over all of them, so that none finds the last one's beginning in a cache.

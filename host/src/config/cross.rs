@@ -290,6 +290,13 @@ impl Check<'_> {
                 "give evaluate.patterns or [evaluate.classifier], or remove the section",
             );
         }
+        if evaluate.tell_policy && file.stage.is_none() {
+            self.add(
+                "evaluate.tell_policy",
+                "= true: there is no staging policy to tell",
+                "add [stage] with a policy, or set evaluate.every_stage to measure after every stage",
+            );
+        }
         if let Some(patterns) = &evaluate.patterns {
             self.exists(patterns, "evaluate.patterns", Wanted::File);
         }

@@ -69,10 +69,23 @@ pub fn unit_draw(seed: u64, purpose: &str, id: &str) -> f64 {
     unit_interval(hasher.finalize().as_slice())
 }
 
+/// Another seed, which depends on nothing but this one, what it is for, and a number.
+pub fn seed_for(seed: u64, purpose: &str, number: u64) -> u64 {
+    let mut hasher = Sha256::new();
+    hasher.update(seed.to_le_bytes());
+    hasher.update(purpose.as_bytes());
+    hasher.update([0]);
+    hasher.update(number.to_le_bytes());
+    leading_bits(hasher.finalize().as_slice())
+}
+
 /// The first 53 bits as a fraction: what an f64 holds exactly.
 fn unit_interval(digest: &[u8]) -> f64 {
-    let bits = digest.iter().take(8).fold(0_u64, |bits, &byte| bits << 8 | u64::from(byte));
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
+    (leading_bits(digest) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+fn leading_bits(digest: &[u8]) -> u64 {
+    digest.iter().take(8).fold(0, |bits, &byte| bits << 8 | u64::from(byte))
 }
 
 /// Hex SHA-256 over the contents of files, and of every file in folders, in order. For run keys.
@@ -123,6 +136,13 @@ mod tests {
     fn a_text_and_a_dialogue_of_the_same_words_differ() {
         let chat = PromptText::Chat(vec![]);
         assert_ne!(prompt_id(&chat), prompt_id(&PromptText::Text("[]".into())));
+    }
+
+    #[test]
+    fn a_seed_for_something_differs_by_seed_purpose_and_number_alone() {
+        let all = [seed_for(1, "a", 0), seed_for(1, "a", 1), seed_for(2, "a", 0), seed_for(1, "b", 0)];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{all:?}");
+        assert_eq!(seed_for(1, "a", 1), all[1]);
     }
 
     #[test]

@@ -22,10 +22,21 @@ pub fn explain(run: &Path, pair: &str) -> Result<String> {
             .into());
     }
     let files = RunFiles::read(run);
-    let subject = lookup::find(run, &files, pair)?;
+    let is_own = files.pairs.iter().flatten().any(|own| own.id == pair);
+    // A pair of responses that were sampled anew before a stage is explained by what lies in that stage's folder.
+    for (folder, files) in if is_own { Vec::new() } else { files.resampled(run) } {
+        if files.pairs.iter().flatten().any(|own| own.id == pair) {
+            return explained(&folder, &files, pair);
+        }
+    }
+    explained(run, &files, pair)
+}
+
+fn explained(run: &Path, files: &RunFiles, pair: &str) -> Result<String> {
+    let subject = lookup::find(run, files, pair)?;
     let wanted = [subject.prompt_id.clone()].into();
     let evidence = evidence::collect(run, &wanted);
-    Ok(print::print(&subject, &files, &evidence))
+    Ok(print::print(&subject, files, &evidence))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::report::evidence::{Evidence, length};
 use crate::report::read::{Absent, RunFiles};
 use crate::report::sections::examples::verdict;
 use crate::report::text::{counted, rate, visible};
+use crate::train::TrainedStage;
 
 /// The whole text, ending in a line break.
 pub fn print(subject: &Subject, files: &RunFiles, evidence: &Evidence) -> String {
@@ -67,8 +68,19 @@ fn stages(out: &mut String, pair: &Pair, files: &RunFiles) {
         Err(Absent(reason)) => line(out, &format!("stage: {reason}")),
         Ok(members) => {
             let own: Vec<_> = members.iter().filter(|m| m.pair_id == pair.id).collect();
-            if own.is_empty() {
+            let instead = resampled(pair, files);
+            if own.is_empty() && instead.is_empty() {
                 line(out, "stage: the staging policy took this pair into none");
+            }
+            for (number, name) in instead {
+                line(
+                    out,
+                    &format!(
+                        "stage {} {}: its prompt was sampled anew, and this pair not trained on",
+                        number + 1,
+                        visible(name)
+                    ),
+                );
             }
             for member in own {
                 let name = visible(&member.name);
@@ -76,6 +88,17 @@ fn stages(out: &mut String, pair: &Pair, files: &RunFiles) {
             }
         }
     }
+}
+
+/// Number and name of the stages for which the pair's prompt was sampled anew.
+fn resampled<'a>(pair: &Pair, files: &'a RunFiles) -> Vec<(usize, &'a str)> {
+    let index = files.pairs.iter().flatten().position(|own| own.id == pair.id);
+    let stages = files.training.iter().flatten().enumerate();
+    let has = |stage: &TrainedStage| stage.pairs.iter().any(|&i| Some(i as usize) == index);
+    stages
+        .filter(|(_, stage)| stage.resampled.is_some() && has(stage))
+        .map(|(number, stage)| (number, stage.name.as_str()))
+        .collect()
 }
 
 fn responses(

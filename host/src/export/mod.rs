@@ -1,6 +1,6 @@
 //! The export room: a run's pairs as preference rows that TRL's DPOTrainer, or another run (`pairs.from`), trains on as they are.
 //!
-//! In: `pairs.jsonl` and, where there is one, `stages.jsonl`. Out: JSONL or Parquet with the columns of [`rows::Row`]. Loads no model and
+//! In: `pairs.jsonl`, those of stages whose prompts were sampled anew and, where there is one, `stages.jsonl`. Out: JSONL or Parquet with the columns of [`rows::Row`]. Loads no model and
 //! computes nothing: a row says what the pair says.
 
 mod rows;
@@ -14,6 +14,7 @@ use crate::data::jsonl;
 use crate::error::UserError;
 use crate::progress::{print, say};
 use crate::records::{Pair, PromptText, StageMember};
+use crate::train::read_trained;
 use rows::{Row, of_stage, stages, whole_run};
 
 /// How rows are written.
@@ -87,11 +88,14 @@ fn written(rows: &[Row<'_>], format: ExportFormat) -> Result<Vec<u8>> {
 }
 
 fn read(run: &Path) -> Result<(Vec<Pair>, Vec<StageMember>)> {
-    let pairs: Vec<Pair> = jsonl::read_whole_lines(&run.join("pairs.jsonl"))?.unwrap_or_default();
+    let mut pairs: Vec<Pair> = jsonl::read_whole_lines(&run.join("pairs.jsonl"))?.unwrap_or_default();
     if pairs.is_empty() {
         return Err(UserError::new(format!("{} holds no pairs", run.display()))
             .hint("name a folder in which `udasa run` or `udasa pair` made pairs, such as runs/mini")
             .into());
+    }
+    for from in read_trained(run)?.iter().filter_map(|stage| stage.resampled.as_ref()) {
+        pairs.extend(jsonl::read::<Pair>(&run.join(&from.folder).join("pairs.jsonl"))?);
     }
     let is_chat = |pair: &Pair| matches!(pair.prompt, PromptText::Chat(_));
     if pairs.iter().any(|pair| is_chat(pair) != is_chat(&pairs[0])) {

@@ -42,16 +42,18 @@ pub struct Summary {
     pub length_unit: LengthUnit,
 }
 
-/// Builds the pairs and writes both files.
+/// Builds the pairs and writes both files. `mark` is added to every pair's id.
 pub fn room(
     samples: &[Sample],
     uncertainties: &[SampleUncertainty],
     config: &config::PairSection,
     seed: u64,
+    mark: &str,
     pairs_file: &Path,
     drops_file: &Path,
 ) -> Result<(Vec<Pair>, Summary)> {
-    let (pairs, drops) = build(samples, uncertainties, config, seed);
+    let (mut pairs, drops) = build(samples, uncertainties, config, seed);
+    pairs.iter_mut().for_each(|pair| pair.id.push_str(mark));
     jsonl::write(pairs_file, &pairs)?;
     jsonl::write(drops_file, &drops)?;
     let mut counts = BTreeMap::new();

@@ -153,7 +153,7 @@ fn the_room_writes_both_files_and_counts() -> Result<()> {
     let us = [uncertainty("p", &[0.1, 0.7]), uncertainty("q", &[0.1])];
     let [pairs_file, drops_file] = ["pairs.jsonl", "drops.jsonl"].map(|n| folder.path().join(n));
     let config = PairSection::default();
-    let (pairs, summary) = room(&samples, &us, &config, 0, &pairs_file, &drops_file)?;
+    let (pairs, summary) = room(&samples, &us, &config, 0, "", &pairs_file, &drops_file)?;
     assert_eq!(jsonl::read::<Pair>(&pairs_file)?, pairs);
     assert_eq!(jsonl::read::<Drop>(&drops_file)?.len(), 2);
     assert_eq!((summary.prompts, summary.pairs, summary.paired_prompts), (3, 1, 1));

@@ -10,8 +10,9 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
-use super::evidence;
+use super::evidence::{self, Evidence};
 use super::read::{Found, RunFiles};
+use super::sections::examples::Example;
 use super::sections::{
     diagnostics, examples, gaps, gates, headline, health, pairs, plugins, provenance, summary, training, uncertainty,
 };
@@ -33,8 +34,7 @@ const TEMPLATES: [(&str, &str); 9] = [
 pub fn render(run: &Path) -> Result<String> {
     let files = RunFiles::read(run);
     let picks = examples::pick(&files);
-    let wanted: BTreeSet<String> = picks.iter().map(|pick| pick.prompt_id.clone()).collect();
-    let evidence = evidence::collect(run, &wanted);
+    let evidence = evidence::collect(run, &prompts(&picks));
     let sections = context! {
         css => include_str!("templates/style.css"),
         summary => Serde(summary::summary(run, &files, &evidence)),
@@ -47,7 +47,7 @@ pub fn render(run: &Path) -> Result<String> {
         training => section(training::training(&files)),
         outcomes => section(training::outcomes(&files)),
         pairs => section(pairs::pairs(&files, &evidence)),
-        examples => section(examples::examples(&files, &evidence, &picks)),
+        examples => section(all_examples(run, &files, &evidence, &picks)),
         diagnostics => section(diagnostics::diagnostics(&files, &evidence)),
         scorers => section(diagnostics::scorers(&evidence)),
         plugins => section(plugins::plugins(&files)),
@@ -68,6 +68,25 @@ pub fn render(run: &Path) -> Result<String> {
         .get_template("page.html")
         .and_then(|page| page.render(sections))
         .context("filling the report's template")
+}
+
+fn prompts(picks: &[examples::Pick]) -> BTreeSet<String> {
+    picks.iter().map(|pick| pick.prompt_id.clone()).collect()
+}
+
+/// Of the run's own pairs, and of those that were made before a stage.
+fn all_examples(run: &Path, files: &RunFiles, evidence: &Evidence, picks: &[examples::Pick]) -> Found<Vec<Example>> {
+    let mut all = examples::examples(files, evidence, picks);
+    for (folder, files) in files.resampled(run) {
+        let picks = examples::pick(&files);
+        let evidence = evidence::collect(&folder, &prompts(&picks));
+        match (&mut all, examples::examples(&files, &evidence, &picks)) {
+            (Ok(all), Ok(more)) => all.extend(more),
+            (none, Ok(more)) => *none = Ok(more),
+            (_, Err(_)) => {}
+        }
+    }
+    all
 }
 
 /// A section in the template: its data, or why there is none.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -67,8 +67,8 @@ pub struct RunFiles {
     pub scaler: Found<serde_json::Value>,
     /// `score-summary.json`, as it is.
     pub score_summary: Found<serde_json::Value>,
-    /// What plugins used, by room: the files of [`usage::FILES`] that are there.
-    pub usage: Found<Vec<(&'static str, Vec<PluginUsage>)>>,
+    /// What plugins used, by room: the files of [`usage::FILES`] that are there, and those of scorers before a stage.
+    pub usage: Found<Vec<(String, Vec<PluginUsage>)>>,
 }
 
 /// `run.toml`: its text and its values.
@@ -103,6 +103,7 @@ impl RunFiles {
             pair.chosen_token_ids = Vec::new();
             pair.rejected_token_ids = Vec::new();
         }
+        let training = json(run, "training.json", "training has not ended");
         Self {
             config: read_toml(run),
             rooms: json(run, "rooms.json", "no room has finished"),
@@ -112,19 +113,39 @@ impl RunFiles {
             stages: lines(run, "stages.jsonl", "staging has not run"),
             metrics: lines(run, "metrics.jsonl", "training has not run"),
             evaluation: json(run, "eval.json", "evaluation has not run"),
-            training: json(run, "training.json", "training has not ended"),
             scaler: json(run, "scaler.json", "scoring has not run"),
             score_summary: json(run, "score-summary.json", "scoring has not run"),
-            usage: usage(run),
+            usage: usage(run, &training),
+            training,
         }
     }
 }
 
-fn usage(run: &Path) -> Found<Vec<(&'static str, Vec<PluginUsage>)>> {
+impl RunFiles {
+    /// The folders of stages whose prompts were sampled anew, read as if each were a run. The stages are those of the whole run.
+    pub fn resampled(&self, run: &Path) -> Vec<(PathBuf, Self)> {
+        let stages = self.training.iter().flatten().filter_map(|stage| stage.resampled.as_ref());
+        stages
+            .map(|from| {
+                let folder = run.join(&from.folder);
+                let files = Self { stages: self.stages.clone(), ..Self::read(&folder) };
+                (folder, files)
+            })
+            .collect()
+    }
+}
+
+fn usage(run: &Path, training: &Found<Vec<TrainedStage>>) -> Found<Vec<(String, Vec<PluginUsage>)>> {
+    let mut files = usage::FILES.map(|(room, file)| (room.to_owned(), file.to_owned())).to_vec();
+    let before_a_stage = |stage: &TrainedStage| {
+        let from = stage.resampled.as_ref()?;
+        Some((format!("score before {}", stage.name), format!("{}/score-usage.json", from.folder)))
+    };
+    files.extend(training.iter().flatten().filter_map(before_a_stage));
     let mut rooms = Vec::new();
-    for (room, file) in usage::FILES {
-        if run.join(file).exists() {
-            rooms.push((room, json(run, file, "")?));
+    for (room, file) in files {
+        if run.join(&file).exists() {
+            rooms.push((room, json(run, &file, "")?));
         }
     }
     if rooms.is_empty() { Err(Absent::new("no room has called a plugin, or an older version did")) } else { Ok(rooms) }

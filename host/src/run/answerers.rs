@@ -1,20 +1,18 @@
 //! Who answers scorers' questions: the policy model, or the models that `[models]` gives. Checked before any room begins, loaded only when a
 //! question has no answer yet.
 
-use std::cell::OnceCell;
+use std::borrow::Borrow;
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
 use super::prepare::shown;
 use crate::config::Config;
 use crate::model::Model;
 use crate::model::encoder::{Embedder, Nli, check_embedder, check_nli};
 use crate::records::QuestionKind;
 use crate::sandbox::kind_name;
-use crate::score::{Answerer, AskEncoder, AskModel};
+use crate::score::{Answerer, Answerers, AskEncoder, AskModel};
 
 /// The folder that is given for a kind of question.
 pub fn given(cfg: &Config, kind: QuestionKind) -> Option<&PathBuf> {
@@ -55,21 +53,18 @@ pub fn lines(cfg: &Config) -> Vec<String> {
     QuestionKind::ALL.into_iter().filter_map(line).collect()
 }
 
-/// Loads the one who answers a kind. The policy model is loaded once: `policy` keeps it.
-pub fn load(ctx: &Context, kind: QuestionKind, policy: &OnceCell<Rc<Model>>) -> Result<Box<dyn Answerer>> {
-    let (identity, section) = (ctx.keys.answerers.of(kind).to_owned(), &ctx.cfg.model);
-    match (kind, given(&ctx.cfg, kind)) {
+/// Loads the one who answers a kind; `policy` gives the policy model. What is sampled for an answer is drawn from `seed`.
+pub fn load<'a, M: Borrow<Model> + 'a>(
+    cfg: &Config,
+    answerers: &Answerers,
+    kind: QuestionKind,
+    seed: u64,
+    policy: &dyn Fn() -> Result<M>,
+) -> Result<Box<dyn Answerer + 'a>> {
+    let (identity, section) = (answerers.of(kind).to_owned(), &cfg.model);
+    match (kind, given(cfg, kind)) {
         (QuestionKind::Embed, Some(dir)) => Ok(Box::new(AskEncoder::new(Embedder::load(dir, section)?, identity))),
         (QuestionKind::Entail, Some(dir)) => Ok(Box::new(AskEncoder::new(Nli::load(dir, section)?, identity))),
-        _ => {
-            let model = match policy.get() {
-                Some(model) => model.clone(),
-                None => {
-                    let model = Rc::new(Model::load(&ctx.initial()?, section)?);
-                    policy.get_or_init(|| model).clone()
-                }
-            };
-            Ok(Box::new(AskModel::new(model, identity, ctx.cfg.seed)))
-        }
+        _ => Ok(Box::new(AskModel::new(policy()?, identity, seed))),
     }
 }

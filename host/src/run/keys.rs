@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::answerers;
 use super::digests::{Digests, hex};
 use super::room::Room;
-use crate::config::{Config, Data, OnFault, Pairs, Scorer, Sft};
+use crate::config::{Config, Data, Evaluate, OnFault, Pairs, Scorer, Sft};
 use crate::records::QuestionKind;
 use crate::score::Answerers;
 
@@ -198,6 +198,7 @@ impl Chain<'_> {
         let cfg = self.cfg;
         let mut inputs = Vec::new();
         let mut evaluate = None;
+        let mut told = None;
         if let Some(section) = &cfg.evaluate {
             inputs.extend(section.patterns.clone());
             if let Some(classifier) = &section.classifier {
@@ -206,9 +207,27 @@ impl Chain<'_> {
                 inputs.extend(classifier.check.iter().flatten().cloned());
                 inputs.extend(classifier.prompts.paths.iter().cloned());
             }
-            evaluate = Some(json!({ "evaluate": section, "files": self.files(&inputs)? }));
+            let files = self.files(&inputs)?;
+            if section.tell_policy {
+                // Gates are about the model before, and no stage.
+                let mut measured =
+                    Evaluate { gates: BTreeMap::new(), every_stage: false, patterns: None, ..section.clone() };
+                if let Some(classifier) = &mut measured.classifier {
+                    for paths in [&mut classifier.texts, &mut classifier.other_texts, &mut classifier.prompts.paths] {
+                        *paths = endings(paths);
+                    }
+                    classifier.check = None;
+                }
+                told = Some(json!({
+                    "evaluate": measured, "files": files, "world": self.keys.get(&Room::World), "generate": cfg.generate,
+                }));
+            }
+            evaluate = Some(json!({ "evaluate": section, "files": files }));
         }
-        let train = json!({ "train": cfg.train.keyed(), "seed": cfg.seed, "model": model });
+        let mut train = json!({ "train": cfg.train.keyed(), "seed": cfg.seed, "model": model });
+        if let Some(told) = told {
+            train["told"] = told;
+        }
         // Pairs made elsewhere need no staging policy.
         let before = if cfg.stage.is_some() { Room::Stage } else { Room::Pair };
         self.add(Room::Train, &[before], train)?;
@@ -239,7 +258,7 @@ fn endings(paths: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// Hex SHA-256 of a value's canonical JSON.
-fn digest(value: &Value) -> Result<String> {
+pub(super) fn digest(value: &Value) -> Result<String> {
     let mut canonical = String::new();
     write_canonical(value, &mut canonical).context("making a key")?;
     Ok(hex(&Sha256::digest(canonical.as_bytes())))
@@ -325,6 +344,7 @@ policy = "terciles"
         assert_eq!(changed_by("train.beta=0.5"), [Train, Evaluate]);
         assert_eq!(changed_by("evaluate.responses=2"), [Evaluate]);
         assert_eq!(changed_by("evaluate.every_stage=true"), [Evaluate]);
+        assert_eq!(changed_by("evaluate.tell_policy=true"), [Train, Evaluate]);
         assert_eq!(changed_by("stage.settings.x=1"), [Stage, Train, Evaluate]);
         assert_eq!(changed_by("pair.min_gap=0.5"), [Pair, Stage, Train, Evaluate]);
         let scored = [Score, Pair, Stage, Train, Evaluate];

@@ -8,13 +8,16 @@ mod answerers;
 mod digests;
 mod folder;
 mod keys;
+mod measuring;
 mod model_rooms;
 mod plan;
 mod plugins;
 mod prepare;
 mod record;
+mod resample;
 mod room;
 mod rooms;
+mod training;
 mod verify;
 mod watch;
 
@@ -93,7 +96,7 @@ fn enter(ctx: &mut Context, room: Room) -> Result<()> {
         Room::Score => rooms::score(ctx),
         Room::Pair => rooms::pair(ctx),
         Room::Stage => rooms::stage(ctx),
-        Room::Train => model_rooms::train(ctx),
+        Room::Train => training::train(ctx),
         Room::Evaluate => model_rooms::evaluate(ctx),
         Room::Report => rooms::report(ctx),
     }?;

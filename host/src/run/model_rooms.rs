@@ -1,26 +1,23 @@
-//! The rooms that load the model: `sft`, `generate`, `train`, `evaluate`, and (its tokenizer alone) pairs made elsewhere.
+//! The rooms that load the model, but for `train`: `sft`, `generate`, `evaluate`, and (its tokenizer alone) pairs made elsewhere.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 
-use super::plugins::{SandboxedPolicy, say_log};
+use super::measuring::Measuring;
 use super::prepare::shown;
 use super::{Context, Room};
 use crate::config::Generate;
 use crate::data::{self, jsonl};
 use crate::error::UserError;
-use crate::evaluate::{self, ClassifierTask, Items, Subject};
+use crate::evaluate;
 use crate::generate as sampling;
-use crate::model::tree::Sequence;
 use crate::model::{self, Model, Spec};
 use crate::pair as pair_room;
 use crate::progress::say;
-use crate::records::{Answer, EvalPoint, Evaluation, Pair, Prompt, Question, Sample};
-use crate::score::{Answerer, AskModel};
+use crate::records::{Evaluation, Prompt, Sample};
 use crate::sft as sft_room;
-use crate::stage::{self, NextStage};
 use crate::train::{self as train_room, Training};
 
 /// Where a model that the run trained first lies.
@@ -37,7 +34,7 @@ impl Context {
         })
     }
 
-    fn training<'a>(&'a self, initial: &'a Path) -> Training<'a> {
+    pub(super) fn training<'a>(&'a self, initial: &'a Path) -> Training<'a> {
         Training {
             run: self.folder.path(),
             initial,
@@ -79,21 +76,33 @@ pub fn sft(ctx: &mut Context) -> Result<String> {
 pub fn generate(ctx: &mut Context) -> Result<String> {
     let prompts: Vec<Prompt> = jsonl::read(&ctx.prompts())?;
     let cfg = &ctx.cfg.generate;
-    let path = ctx.folder.file("responses.jsonl");
-    let (mut samples, _) = jsonl::Appender::<Sample>::open(&path)?;
+    let model = || -> Result<Model> { Model::load(&ctx.initial()?, &ctx.cfg.model) };
+    let done = sample(&prompts, cfg, ctx.cfg.seed, &ctx.folder.file("responses.jsonl"), model)?;
+    let kept = if done > 0 { format!(", {done} kept from before") } else { String::new() };
+    Ok(format!("{} responses to each of {} prompts{kept}", cfg.responses, prompts.len()))
+}
+
+/// Samples responses to the prompts that a file does not have yet; gives how many it has. The model is loaded only if one is missing.
+pub(super) fn sample<M: Borrow<Model>>(
+    prompts: &[Prompt],
+    cfg: &Generate,
+    seed: u64,
+    path: &Path,
+    model: impl FnOnce() -> Result<M>,
+) -> Result<usize> {
+    let (mut samples, _) = jsonl::Appender::<Sample>::open(path)?;
     let whole = sampling::whole_units(samples.len(), cfg.unit);
     if whole < samples.len() && samples.len() < prompts.len() {
         samples.truncate(whole);
-        jsonl::write(&path, &samples)?;
+        jsonl::write(path, &samples)?;
     }
     let done = samples.len();
     if done < prompts.len() {
-        let model = Model::load(&ctx.initial()?, &ctx.cfg.model)?;
-        let (_, mut file) = jsonl::Appender::<Sample>::open(&path)?;
-        sampling::room(&model, &prompts[done..], cfg, ctx.cfg.seed, |unit| file.append(unit))?;
+        let model = model()?;
+        let (_, mut file) = jsonl::Appender::<Sample>::open(path)?;
+        sampling::room(model.borrow(), &prompts[done..], cfg, seed, |unit| file.append(unit))?;
     }
-    let kept = if done > 0 { format!(", {done} kept from before") } else { String::new() };
-    Ok(format!("{} responses to each of {} prompts{kept}", cfg.responses, prompts.len()))
+    Ok(done)
 }
 
 /// Reads preference rows made elsewhere. Loads the tokenizer, and no weights.
@@ -132,80 +141,28 @@ pub fn pairs(ctx: &mut Context) -> Result<String> {
     ))
 }
 
-/// Trains over the stages.
-pub fn train(ctx: &mut Context) -> Result<String> {
-    let policy = ctx.plugins.policy.as_ref();
-    let sandboxed = policy.map(SandboxedPolicy);
-    let next: &dyn NextStage = match &sandboxed {
-        Some(policy) => policy,
-        None if ctx.cfg.pairs.is_some() => &stage::InOrder,
-        None => return Err(anyhow!("the config has no [stage]")),
-    };
-    let pairs: Vec<Pair> = jsonl::read(&ctx.folder.file("pairs.jsonl"))?;
-    if pairs.is_empty() {
-        return Err(UserError::new("there are no pairs to train on")
-            .hint("drops.jsonl gives the reason for every row that was dropped")
-            .into());
-    }
-    let initial = ctx.initial()?;
-    let seed = ctx.cfg.seed;
-    // The plan may have been kept from before `train` changed. What it asks of the losses is checked before the first stage, not at the last.
-    stage::plan(next, seed, &pairs, &ctx.cfg.train)?;
-    let mut account = ctx.plugins.policy_account(ctx, Room::Train);
-    // Planning was another room's; where both run in one process, its calls are not counted twice.
-    if let Some(policy) = policy {
-        policy.forget_usage();
-    }
-    let done = train_room::room(&ctx.training(&initial), &pairs, |history| {
-        let stage = next.next_stage(seed, &pairs, history);
-        account.record(&ctx.plugins, u64::from(stage.is_err()))?;
-        stage
-    });
-    if let Some(policy) = policy {
-        say_log(Room::Train, policy.name(), policy.log());
-    }
-    let done = done?;
-    // A policy that heeds outcomes may have given other stages than it planned.
-    let trained: Vec<_> = done.iter().map(|stage| stage.as_given()).collect();
-    jsonl::write(&ctx.folder.file("stages.jsonl"), &stage::members(&pairs, &trained))?;
-    let steps: u64 = done.iter().map(|stage| stage.steps).sum();
-    let last = done.last().context("no stage was trained")?;
-    Ok(format!(
-        "{} stages, {steps} steps; last reward accuracy {:.2}, {:+.3} nats a token from the initial model",
-        done.len(),
-        last.outcome.reward_accuracy,
-        last.outcome.kl_to_initial
-    ))
-}
-
-/// Measures before and after.
+/// Measures before and after. What training measured to tell the staging policy is not measured again.
 pub fn evaluate(ctx: &mut Context) -> Result<String> {
     let section = ctx.cfg.evaluate.as_ref().context("the config has no [evaluate]")?;
-    let items = items(ctx)?;
+    let measuring = Measuring::new(ctx)?;
     let initial = ctx.initial()?;
     let training = ctx.training(&initial);
-    let generate = Generate {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        min_p: 0.0,
-        repetition_penalty: 1.0,
-        ..ctx.cfg.generate.clone()
-    };
     let reference = Model::load(&initial, &ctx.cfg.model)?;
-    let measure = |at: &str, model: Model| -> Result<EvalPoint> {
-        let asker = AskModel::new(Rc::new(model), String::new(), ctx.cfg.seed);
-        let mut subject = Measured { asker, reference: &reference, generate: &generate, seed: ctx.cfg.seed };
-        evaluate::measure(at, &items, &mut subject, section.responses)
-    };
-    let before = measure("before", Model::load(&initial, &ctx.cfg.model)?)?;
+    let before = measuring.measure("before", &reference, &reference)?;
     let gates = evaluate::gates(&before, &section.gates)?;
     let mut points = vec![before];
     let stages = train_room::read_trained(ctx.folder.path())?;
-    let from = if section.every_stage { 0 } else { stages.len().saturating_sub(1) };
+    let every_stage = section.every_stage || section.tell_policy;
+    let from = if every_stage { 0 } else { stages.len().saturating_sub(1) };
     for stage in &stages[from..] {
-        let model = train_room::load_trained(&training, &ctx.folder.file("checkpoints").join(&stage.checkpoint))?;
-        points.push(measure(&format!("after {}", stage.name), model)?);
+        points.push(match &stage.evaluated {
+            Some(point) => point.clone(),
+            None => {
+                let folder = ctx.folder.file("checkpoints").join(&stage.checkpoint);
+                let model = train_room::load_trained(&training, &folder)?;
+                measuring.after(&stage.name, model, &reference)?
+            }
+        });
     }
     let failed = gates.iter().filter(|gate| !gate.passed).count();
     let evaluation = Evaluation { points, gates };
@@ -216,20 +173,6 @@ pub fn evaluate(ctx: &mut Context) -> Result<String> {
         (n, failed) => format!(", {failed} of {n} gates FAILED"),
     };
     Ok(format!("{}{gates}", changes(&evaluation)))
-}
-
-fn items(ctx: &Context) -> Result<Items> {
-    let section = ctx.cfg.evaluate.as_ref().context("the config has no [evaluate]")?;
-    let world = ctx.cfg.world.as_ref().map(|_| ctx.folder.file("world/evaluation.jsonl"));
-    let mut items = match section.patterns.clone().or(world) {
-        Some(path) => Items::load(&path)?,
-        None => Items::default(),
-    };
-    if let Some(classifier) = &section.classifier {
-        let prompts = data::read(&classifier.prompts, ctx.cfg.seed)?.prompts;
-        items = items.with_classifier(ClassifierTask::train(classifier, prompts)?);
-    }
-    Ok(items)
 }
 
 /// `harmless 0.49 → 0.85, …` of the headline measures.
@@ -243,47 +186,4 @@ fn changes(evaluation: &Evaluation) -> String {
         })
         .collect();
     lines.join(", ")
-}
-
-/// A model under evaluation.
-struct Measured<'a> {
-    asker: AskModel,
-    reference: &'a Model,
-    generate: &'a Generate,
-    seed: u64,
-}
-
-/// Evaluation draws from another stream than generation does, so that a prompt in both gets different responses.
-const EVALUATION_STREAM: u64 = 0x6576_616c;
-
-impl Subject for Measured<'_> {
-    fn sample(&mut self, prompts: &[Prompt], responses: usize) -> Result<Vec<Sample>> {
-        let mut samples = Vec::with_capacity(prompts.len());
-        for unit in prompts.chunks(self.generate.unit) {
-            let seed = self.seed ^ EVALUATION_STREAM;
-            samples.extend(sampling::sample(self.asker.model(), unit, self.generate, responses, seed)?);
-        }
-        Ok(samples)
-    }
-
-    fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
-        self.asker.answer(questions)
-    }
-
-    fn kl(&mut self, samples: &[Sample]) -> Result<f64> {
-        let sequences: Vec<Sequence> = samples
-            .iter()
-            .flat_map(|sample| {
-                sample.responses.iter().map(|response| Sequence {
-                    ids: [&sample.prompt_token_ids[..], &response.token_ids].concat(),
-                    from: sample.prompt_token_ids.len(),
-                })
-            })
-            .collect();
-        let initial = self.reference.log_probabilities(&sequences, false, |_| {})?;
-        let policy =
-            samples.iter().flat_map(|s| &s.responses).map(|r| r.logprobs.iter().map(|&p| f64::from(p)).sum::<f64>());
-        let total: f64 = policy.zip(&initial).map(|(policy, initial)| policy - initial).sum();
-        Ok(total / initial.len().max(1) as f64)
-    }
 }

@@ -237,10 +237,35 @@ impl ScoreSample for Sandboxed<'_> {
 }
 
 /// A sandboxed staging policy, as the stage and train rooms want it.
-pub struct SandboxedPolicy<'a>(pub &'a StagingPolicy);
+pub struct SandboxedPolicy<'a> {
+    policy: &'a StagingPolicy,
+    /// The key that names responses or pairs made elsewhere: then the run samples nothing.
+    elsewhere: Option<&'static str>,
+}
+
+impl<'a> SandboxedPolicy<'a> {
+    /// The policy in a run of this config.
+    pub fn new(policy: &'a StagingPolicy, cfg: &Config) -> Self {
+        let elsewhere = match (&cfg.pairs, &cfg.generate.from) {
+            (Some(_), _) => Some("pairs.from"),
+            (None, Some(_)) => Some("generate.from"),
+            (None, None) => None,
+        };
+        Self { policy, elsewhere }
+    }
+}
 
 impl NextStage for SandboxedPolicy<'_> {
     fn next_stage(&self, seed: u64, pairs: &[Pair], history: &[PastStage]) -> Result<Option<Stage>> {
-        Ok(self.0.next_stage(seed, pairs, history)?)
+        let stage = self.policy.next_stage(seed, pairs, history)?;
+        if let (Some(stage), Some(key)) = (stage.as_ref().filter(|stage| stage.resample), self.elsewhere) {
+            return Err(UserError::new(format!(
+                "the staging policy wants new responses before the stage `{}`, but this run samples none: its responses come from `{key}`",
+                stage.name
+            ))
+            .hint(format!("turn resampling off in `stage.settings`, or have the run sample its responses: [data] instead of `{key}`"))
+            .into());
+        }
+        Ok(stage)
     }
 }

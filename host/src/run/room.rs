@@ -75,6 +75,8 @@ impl Room {
                 "trainer_state.json",
                 "tensorboard",
                 "checkpoints",
+                "resampled",
+                "refreshed.json",
                 "model",
                 "adapter",
                 "train-usage.json",

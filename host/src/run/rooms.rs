@@ -4,16 +4,19 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
 use super::plugins::{SandboxedPolicy, say_log};
 use super::prepare::shown;
 use super::{Context, Room, answerers, model_rooms};
+use crate::config;
 use crate::data::{self, jsonl};
+use crate::model::Model;
 use crate::progress::say;
 use crate::records::{Drop, Pair, Sample};
-use crate::score::{self, ScorerUse};
+use crate::score::{self, Answerers, ScorerUse};
 use crate::{mini_world, pair as pair_room, report as report_room, stage as stage_room};
 
 impl Context {
@@ -58,25 +61,21 @@ pub fn generate(ctx: &mut Context) -> Result<String> {
 /// Gives every response its uncertainties. A model is loaded only when a scorer asks something that nobody has answered.
 pub fn score(ctx: &mut Context) -> Result<String> {
     let samples: Vec<Sample> = jsonl::read(&ctx.folder.file("responses.jsonl"))?;
-    let sandboxed = ctx.plugins.sandboxed();
-    let uses: Vec<ScorerUse<'_>> = sandboxed
-        .iter()
-        .zip(&ctx.cfg.scorer)
-        .zip(&ctx.keys.scorers)
-        .map(|((scorer, section), key)| ScorerUse {
-            scorer,
-            weight: section.weight,
-            on_fault: section.on_fault,
-            key: key.clone(),
-        })
-        .collect();
     let policy = OnceCell::new();
-    let summary = score::room(
+    let load = || -> Result<Rc<Model>> {
+        if policy.get().is_none() {
+            _ = policy.set(Rc::new(Model::load(&ctx.initial()?, &ctx.cfg.model)?));
+        }
+        policy.get().cloned().context("the policy model was not kept")
+    };
+    let answerers = &ctx.keys.answerers;
+    let summary = score_samples(
+        ctx,
         &samples,
-        &uses,
+        &ctx.keys.scorers,
         &ctx.cfg.score,
-        &ctx.keys.answerers,
-        &|kind| answerers::load(ctx, kind, &policy),
+        answerers,
+        &|kind| answerers::load(&ctx.cfg, answerers, kind, ctx.cfg.seed, &load),
         &score::Files::in_run(ctx.folder.path()),
     )?;
     for scorer in &ctx.plugins.scorers {
@@ -88,6 +87,31 @@ pub fn score(ctx: &mut Context) -> Result<String> {
         n => format!(", {n} faults skipped"),
     };
     Ok(format!("{} samples by {} scorers{faults}", summary.scored, summary.scorers.len()))
+}
+
+/// The config's scorers over any samples. `keys` are the scorers', in their order.
+pub(super) fn score_samples<'a>(
+    ctx: &Context,
+    samples: &[Sample],
+    keys: &[String],
+    config: &config::Score,
+    answerers: &Answerers,
+    make: score::Make<'_, 'a>,
+    files: &score::Files,
+) -> Result<score::Summary> {
+    let sandboxed = ctx.plugins.sandboxed();
+    let uses: Vec<ScorerUse<'_>> = sandboxed
+        .iter()
+        .zip(&ctx.cfg.scorer)
+        .zip(keys)
+        .map(|((scorer, section), key)| ScorerUse {
+            scorer,
+            weight: section.weight,
+            on_fault: section.on_fault,
+            key: key.clone(),
+        })
+        .collect();
+    score::room(samples, &uses, config, answerers, make, files)
 }
 
 /// Builds preference pairs, or reads those made elsewhere.
@@ -102,6 +126,7 @@ pub fn pair(ctx: &mut Context) -> Result<String> {
         &uncertainties,
         &ctx.cfg.pair,
         ctx.cfg.seed,
+        "",
         &ctx.folder.file("pairs.jsonl"),
         &ctx.folder.file("drops.jsonl"),
     )?;
@@ -118,7 +143,7 @@ pub fn stage(ctx: &mut Context) -> Result<String> {
         *drops.entry(drop.reason).or_default() += 1;
     }
     let planned = stage_room::room(
-        &SandboxedPolicy(policy),
+        &SandboxedPolicy::new(policy, &ctx.cfg),
         ctx.cfg.seed,
         &pairs,
         &drops,

@@ -4,7 +4,7 @@
 //! All continuations of a batch are packed into token trees, so a sample's prompt, its responses and a judge's wording are each computed once
 //! whatever the number of questions about them.
 
-use std::rc::Rc;
+use std::borrow::Borrow;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
@@ -15,32 +15,32 @@ use crate::model::tree::Sequence;
 use crate::model::{Model, Text};
 use crate::records::{Answer, Question};
 
-/// The model as one that answers.
-pub struct AskModel {
-    model: Rc<Model>,
+/// A model, owned, shared or borrowed, as one that answers.
+pub struct AskModel<M> {
+    model: M,
     identity: String,
     seed: u64,
 }
 
-impl AskModel {
+impl<M: Borrow<Model>> AskModel<M> {
     /// `identity` is a digest of everything that answers depend on: they are cached under it. `complete` draws from `seed`.
-    pub fn new(model: Rc<Model>, identity: String, seed: u64) -> Self {
+    pub fn new(model: M, identity: String, seed: u64) -> Self {
         Self { model, identity, seed }
     }
 
     /// The model.
     pub fn model(&self) -> &Model {
-        &self.model
+        self.model.borrow()
     }
 }
 
-impl Answerer for AskModel {
+impl<M: Borrow<Model>> Answerer for AskModel<M> {
     fn identity(&self) -> String {
         self.identity.clone()
     }
 
     fn answer(&mut self, questions: &[Question]) -> Result<Vec<Answer>> {
-        let model = &*self.model;
+        let model = self.model();
         let mut texts = Vec::new();
         let mut wanted = Vec::new();
         // What is asked of continuations: the question itself, or the two that stand for one of entailment.

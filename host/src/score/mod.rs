@@ -36,7 +36,7 @@ pub use ask_model::AskModel;
 pub use cached::{KnownAnswers, Rescored, rescore};
 pub use combine::{Combined, combine};
 pub use correlation::{LengthCorrelation, LengthUnit, length_correlation, lengths, spearman};
-pub use panel::{Answerers, Panel};
+pub use panel::{Answerers, Make, Panel};
 pub use scaler::{Scaler, ScorerScale};
 pub use scorer::{ScoreSample, ScorerUse, Step};
 

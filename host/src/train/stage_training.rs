@@ -89,7 +89,7 @@ pub struct Position {
 }
 
 /// What a stage came to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StageEnd {
     /// Steps that the model holds.
     pub steps: usize,

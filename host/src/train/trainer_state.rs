@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::room::TrainedStage;
+use super::trained::TrainedStage;
 use crate::config::Train;
 use crate::data::jsonl;
 use crate::records::StepMetrics;
@@ -58,7 +58,7 @@ fn state(done: &[TrainedStage], metrics: &[StepMetrics], train: &Train) -> Resul
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::records::{Outcome, Overrides};
+    use crate::records::Overrides;
 
     /// A step with numbers that tell it from others.
     pub fn step(n: u64) -> StepMetrics {
@@ -93,17 +93,12 @@ pub(super) mod tests {
             reason: String::new(),
             refreshed: false,
             overrides: Overrides::default(),
-            outcome: Outcome {
-                loss: 0.0,
-                reward_accuracy: 0.0,
-                margin: 0.0,
-                kl_to_initial: 0.0,
-                chosen_logprob_change: 0.0,
-                evaluation: [].into(),
-            },
+            outcome: None,
             checkpoint: String::new(),
             checksum: String::new(),
             stopped: None,
+            resampled: None,
+            evaluated: None,
         }
     }
 

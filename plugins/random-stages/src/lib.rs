@@ -57,7 +57,7 @@ impl StagingPolicy for RandomStages {
             pairs: all[start..start + size].to_vec(),
             overrides: settings.schedule.overrides(index, sizes.len()),
             refresh_reference: settings.schedule.refresh_reference,
-            resample: false,
+            resample: settings.schedule.resamples(index),
             reason: format!("{size} pairs drawn at random: a control"),
         }))
     }

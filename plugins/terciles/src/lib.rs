@@ -101,7 +101,7 @@ impl StagingPolicy for Terciles {
             pairs: members,
             overrides: settings.schedule.overrides(index, stages.len()),
             refresh_reference: settings.schedule.refresh_reference,
-            resample: false,
+            resample: settings.schedule.resamples(index),
             reason,
         }))
     }

@@ -105,7 +105,9 @@ fn the_schedule_follows_the_method_unless_it_is_set() {
         get(&stages),
         [(Some(5), Some(1.0), Some(0.0)), (Some(3), Some(1.0), Some(0.0)), (Some(1), Some(1.0), Some(0.0))]
     );
-    assert!(stages.iter().all(|stage| !stage.refresh_reference));
+    assert!(stages.iter().all(|stage| !stage.refresh_reference && !stage.resample));
+    let stages = run_policy::<Terciles>(r#"{"resample": true}"#, 1, &mixed());
+    assert_eq!(stages.iter().map(|stage| stage.resample).collect::<Vec<_>>(), [false, true, true]);
 }
 
 #[test]

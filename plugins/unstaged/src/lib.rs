@@ -44,7 +44,7 @@ impl StagingPolicy for Unstaged {
             pairs: all,
             overrides: settings.schedule.overrides(0, 1),
             refresh_reference: settings.schedule.refresh_reference,
-            resample: false,
+            resample: settings.schedule.resamples(0),
             reason: "all pairs, shuffled: a control".to_owned(),
         }))
     }

@@ -25,6 +25,10 @@ pub struct Evaluate {
     /// Also measure after every stage, not only before and after.
     #[serde(default)]
     pub every_stage: bool,
+    /// Measure every stage as soon as it is trained, and tell the staging policy the headline measures. A policy that decides by them trains
+    /// towards this evaluation set: keep another one for the final word.
+    #[serde(default)]
+    pub tell_policy: bool,
     /// Conditions on the model before alignment: measure name to its least value. A gate that fails is shown; the run goes on.
     #[serde(default)]
     pub gates: BTreeMap<String, f64>,

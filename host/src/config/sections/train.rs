@@ -109,7 +109,7 @@ impl Default for Train {
             max_grad_norm: 1.0,
             batch: 32,
             micro_batch: 0,
-            activation_memory: 256,
+            activation_memory: 512,
             gradient_checkpointing: Recompute::Auto,
             save_steps: 100,
             save_total_limit: 2,

@@ -108,14 +108,15 @@ pub fn pick(files: &RunFiles) -> Vec<Pick> {
     };
     let by_id: BTreeMap<&str, usize> = pairs.iter().enumerate().map(|(i, pair)| (pair.id.as_str(), i)).collect();
     let mut stages: BTreeMap<usize, Vec<(usize, String, String)>> = BTreeMap::new();
-    for member in files.stages.as_deref().unwrap_or_default() {
+    let members = files.stages.as_deref().unwrap_or_default();
+    for member in members {
         if let Some(&pair) = by_id.get(member.pair_id.as_str()) {
             let entry = (pair, member.name.clone(), member.reason.clone());
             stages.entry(member.stage).or_default().push(entry);
         }
     }
     let mut picks = Vec::new();
-    if stages.is_empty() {
+    if members.is_empty() {
         let all = (0..pairs.len()).map(|i| (i, String::new(), String::new())).collect();
         add(&mut picks, pairs, None, all);
     }

@@ -82,7 +82,7 @@ fn row(room: &str, entry: &PluginUsage, limits: Option<&Limits>) -> Vec<String> 
     };
     vec![
         visible(&entry.name),
-        room.to_owned(),
+        visible(room),
         whole(it.calls),
         short(it.seconds),
         short(it.seconds / calls),

@@ -7,9 +7,11 @@ use crate::config::{Lora, LossChoice, LossTerm, NewModel, NllMean, Recompute, Sc
 use crate::data::test_folder::TestFolder;
 use crate::model::golden_tests::{oracles, section};
 use crate::model::{Spec, Text};
-use crate::records::PromptText;
+use crate::records::{EvalPoint, PastStage, PromptText, Resampled, Stage};
+use crate::train::between::{Between, Resampling};
 use crate::train::logps::{log_probabilities, mismatches};
-use crate::train::room::{Training, room};
+use crate::train::room::room;
+use crate::train::trained::Training;
 
 /// TRL's trajectory: AdamW (0.9, 0.999), no decay, constant rate, clip 1, batch 8, rows in order, β 0.1.
 fn trl() -> Train {
@@ -320,6 +322,23 @@ fn identical_responses_move_no_weight() {
     }
 }
 
+/// No stage, no new responses, no measures.
+struct Nothing;
+
+impl Between for Nothing {
+    fn next_stage(&mut self, _: &[PastStage]) -> Result<Option<Stage>> {
+        Ok(None)
+    }
+
+    fn resample(&mut self, _: &Resampling) -> Result<(Vec<Pair>, Resampled)> {
+        bail!("nothing is sampled here")
+    }
+
+    fn measure(&mut self, _: &str, _: &Model) -> Result<Option<EvalPoint>> {
+        Ok(None)
+    }
+}
+
 #[test]
 fn an_all_masked_response_is_refused_before_the_model_is_loaded() {
     let nowhere = std::path::Path::new("/nowhere");
@@ -332,7 +351,7 @@ fn an_all_masked_response_is_refused_before_the_model_is_loaded() {
         model_key: "",
     };
     let masked = Pair { rejected_token_ids: Vec::new(), ..pair(3, vec![5], vec![6], vec![7]) };
-    let error = room(&training, &[masked], |_| Ok(None)).expect_err("nothing to score").to_string();
+    let error = room(&training, &[masked], &mut Nothing).expect_err("nothing to score").to_string();
     assert_eq!(error, "the pair 3 has no token ids to train on");
 }
 
@@ -500,6 +519,47 @@ fn a_dropping_adapter_draws_the_same_again_with_blocks_computed_twice_and_other_
     assert_close(&one, &gradient(Recompute::On, 1));
     let other = gradient(Recompute::Off, 2);
     assert!(one.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-3), "another seed drops other things");
+}
+
+/// A tiny model with an adapter that says something, as PEFT's layout holds it.
+fn adapted(lora: &Lora, folder: &std::path::Path) -> Model {
+    let mut model = tiny();
+    model.attach_new(lora, || 0.5).expect("an adapter");
+    for (i, mut matrix) in model.trainable().into_iter().enumerate() {
+        let numbers = (0..matrix.numel()).map(|n| 0.6 * ((7 * i + 3 * n + 1) as f32).sin()).collect::<Vec<f32>>();
+        tch::no_grad(|| matrix.copy_(&Tensor::from_slice(&numbers).view_as(&matrix)));
+    }
+    crate::model::lora::save(folder, lora, "base", &model.decoder.adapter()).expect("it is written");
+    let mut read = tiny();
+    read.attach_saved(folder).expect("it is read");
+    read
+}
+
+#[test]
+fn rslora_divides_by_the_root_of_the_rank_and_a_merged_model_says_what_its_adapter_said() {
+    let pairs = uneven();
+    let pairs: Vec<&Pair> = pairs.iter().collect();
+    let logps = |model: &Model| log_probabilities(model, &pairs, true).expect("log-probabilities").concat();
+    let plain = logps(&tiny());
+    let farthest = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let folder = TestFolder::new().expect("a folder");
+    let of = |alpha: f64, rslora: bool| {
+        let lora = Lora { rank: 16, alpha, rslora, ..Lora::default() };
+        let name = format!("{alpha}-{rslora}");
+        let mut model = adapted(&lora, &folder.path().join(name));
+        let with_adapter = logps(&model);
+        let said = farthest(&with_adapter, &plain);
+        assert!(said > 0.05, "the adapter says something: {said}");
+        model.merge();
+        assert!(model.decoder.adapter().is_empty());
+        let merged = logps(&model);
+        // Two orders of summation in f32, over up to 13 tokens.
+        assert!(farthest(&merged, &with_adapter) < 1e-3, "{merged:?} {with_adapter:?}");
+        with_adapter
+    };
+    // 8 / √16 = 32 / 16.
+    assert_eq!(of(8.0, true), of(32.0, false));
+    assert!(farthest(&of(8.0, false), &of(8.0, true)) > 0.05);
 }
 
 #[test]
