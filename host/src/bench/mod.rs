@@ -84,8 +84,8 @@ pub fn run(name: &str, options: &Options) -> Result<String> {
                 .into());
         }
     };
-    // What the plugins' rows are ratios of is in them.
-    let mut all = if name == "plugins" { Vec::new() } else { matmul() };
+    // What these rows are ratios of is in them.
+    let mut all = if ["plugins", "gpu"].contains(&name) { Vec::new() } else { matmul() };
     all.extend(rows);
     let line = |row: &Row| match options.json {
         true => format!(

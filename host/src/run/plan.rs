@@ -8,6 +8,7 @@ use super::answerers;
 use super::folder::{Begin, Records};
 use super::prepare::{Options, Prepared, shown};
 use super::room::Room;
+use crate::config::{Config, Data, Generate};
 use crate::data;
 use crate::model::{SamplingMemory, Spec};
 use crate::progress::size;
@@ -32,9 +33,10 @@ fn write_plan(out: &mut String, prepared: &Prepared, records: &Records, options:
     let cfg = &prepared.cfg;
     writeln!(out, "run folder  {}", shown(&prepared.path))?;
     writeln!(out, "seed        {}", cfg.seed)?;
-    writeln!(out, "prompts     {}", prompts(prepared))?;
+    let count = count(cfg);
+    writeln!(out, "prompts     {}", prompts(cfg, count.as_ref()))?;
 
-    if let Some(memory) = memory(prepared) {
+    if let Some(memory) = memory(cfg, count.and_then(Result::ok)) {
         let [weights, cache, activations, program] =
             [memory.weights, memory.cache, memory.activations, memory.program].map(|bytes| size(bytes as u64));
         writeln!(
@@ -132,33 +134,37 @@ fn state(room: Room, prepared: &Prepared, records: &Records, options: &Options) 
 }
 
 /// Of sampling, where a model is there whose shape can be read.
-fn memory(prepared: &Prepared) -> Option<SamplingMemory> {
-    let cfg = &prepared.cfg;
+fn memory(cfg: &Config, prompts: Option<usize>) -> Option<SamplingMemory> {
     let spec = Spec::read(cfg.model.path.as_ref().filter(|_| cfg.generate.from.is_none())?).ok()?;
-    Some(SamplingMemory::plan(&spec, cfg.model.dtype, &cfg.generate))
+    let at_once = prompts.map_or(cfg.generate.unit, |n| n.min(cfg.generate.unit));
+    Some(SamplingMemory::plan(&spec, cfg.model.dtype, &Generate { unit: at_once, ..cfg.generate.clone() }))
 }
 
-fn prompts(prepared: &Prepared) -> String {
-    let cfg = &prepared.cfg;
-    let responses = cfg.generate.responses;
-    if let Some(pairs) = &cfg.pairs {
-        return format!("in the preference rows of {}", shown(&pairs.from));
-    }
-    if let Some(from) = &cfg.generate.from {
-        return format!("with the responses of {}", shown(from));
+/// How many prompts there are to sample; none where it is not cheap to know.
+fn count(cfg: &Config) -> Option<Result<usize>> {
+    if cfg.pairs.is_some() || cfg.generate.from.is_some() {
+        return None;
     }
     if let Some(world) = &cfg.world {
-        return format!("{}, {responses} responses each", world.prompts);
+        return Some(Ok(world.prompts));
     }
-    let Some(data) = &cfg.data else {
-        return "none".into();
-    };
-    let bytes: u64 = data.paths.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|found| found.len()).sum();
-    if bytes > CHEAP_BYTES {
-        return format!("{} of files, {responses} responses each", size(bytes));
-    }
-    match data::read(data, cfg.seed) {
-        Ok(read) => format!("{}, {responses} responses each", read.prompts.len()),
-        Err(error) => format!("cannot be read: {error}"),
+    let data = cfg.data.as_ref()?;
+    let cheap = bytes(data) <= CHEAP_BYTES;
+    cheap.then(|| data::read(data, cfg.seed).map(|read| read.prompts.len()))
+}
+
+fn bytes(data: &Data) -> u64 {
+    data.paths.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|found| found.len()).sum()
+}
+
+fn prompts(cfg: &Config, count: Option<&Result<usize>>) -> String {
+    let responses = cfg.generate.responses;
+    match (count, &cfg.pairs, &cfg.generate.from, &cfg.data) {
+        (Some(Ok(n)), ..) => format!("{n}, {responses} responses each"),
+        (Some(Err(error)), ..) => format!("cannot be read: {error}"),
+        (_, Some(pairs), ..) => format!("in the preference rows of {}", shown(&pairs.from)),
+        (_, _, Some(from), _) => format!("with the responses of {}", shown(from)),
+        (.., Some(data)) => format!("{} of files, {responses} responses each", size(bytes(data))),
+        _ => "none".into(),
     }
 }
