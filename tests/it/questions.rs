@@ -1,7 +1,7 @@
 //! Every kind of question through the real binary: answered by the policy model, by an embedder and by a cross-encoder; kept, and replayed
 //! without any of them; and what is said of folders that cannot answer.
 
-mod encoder;
+pub mod encoder;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use encoder::Encoder;
 const GRANT: &str = r#"grant = ["embed", "entail", "choose", "likelihood", "complete"]"#;
 
 /// The fixture as a user would build it, once per run of the tests.
-fn asker() -> &'static Path {
+pub fn asker() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let out = repository().join("target/test-plugins/asker");

@@ -8,8 +8,10 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::compare::differences;
+use crate::questions::asker;
+use crate::questions::encoder::Encoder;
 use crate::small::{self, lines};
-use crate::support::{expect_success, expect_user_error, plugins, scratch, udasa, write};
+use crate::support::{expect_success, expect_user_error, plugins, repository, scratch, udasa, write};
 use crate::witness::{cut_before, stages, witnessed};
 
 const NONE: [&str; 0] = [];
@@ -351,6 +353,41 @@ fn a_stage_whose_prompts_make_no_pair_is_left_out_and_the_others_are_trained() {
     assert_eq!(members.len(), trained.len());
     let steps: u64 = trained.iter().filter_map(|stage| stage["steps"].as_u64()).sum();
     assert_eq!(lines(run, "metrics.jsonl").len() as u64, steps);
+}
+
+#[test]
+fn an_embedder_answers_for_itself_and_the_policy_as_it_is_for_the_rest() {
+    let folder = scratch();
+    let directory = folder.path().join("plugins");
+    small::copy_folder(asker(), &directory);
+    for scorer in ["semantic.wasm", "factual.wasm", "value.wasm"] {
+        fs::copy(plugins().join(scorer), directory.join(scorer)).expect("it can be copied");
+    }
+    let embedder = folder.path().join("embedder");
+    Encoder::embedder().write(&embedder);
+    let mini = fs::read_to_string(repository().join("configs/mini.toml")).expect("it is there");
+    let asked = "plugin = \"asker\"\nweight = 0\ngrant = [\"embed\", \"choose\"]\nsettings = { kinds = [\"embed\", \"choose\"] }";
+    let config =
+        write(folder.path(), "config.toml", format!("{mini}\n[models]\nembed = {embedder:?}\n[[scorer]]\n{asked}\n"));
+    let run = folder.path().join("run");
+    let mut command = udasa();
+    for argument in small::with_plugins("train", &run, &directory).get_args() {
+        command.arg(if argument.to_string_lossy().ends_with("mini.toml") { config.as_os_str() } else { argument });
+    }
+    expect_success(command.args(RESAMPLE));
+
+    let of_run = names(&run.join("answers"));
+    assert_eq!(of_run.len(), 2, "the embedder's and the policy model's: {of_run:?}");
+    let mut others = Vec::new();
+    for new in FOLDERS {
+        let answers = names(&run.join(new).join("answers"));
+        let (same, other): (Vec<_>, Vec<_>) = answers.into_iter().partition(|name| of_run.contains(name));
+        assert_eq!((same.len(), other.len()), (1, 1), "the embedder is the same, the policy is not");
+        let line = &lines(&run.join(new).join("answers"), &same[0])[0];
+        assert_eq!(line["answer"]["embed"].as_array().map(Vec::len), Some(8), "the embedder's width");
+        others.extend(other);
+    }
+    assert_ne!(others[0], others[1], "and it is another one before every stage");
 }
 
 #[test]
