@@ -6,7 +6,7 @@
 //! where it cannot be written, plugins are compiled each time.
 //!
 //! The trailer names the plugin's SHA-256, which is what people see, pin and record. A warm start takes it from there and
-//! computes none: without a processor's help SHA-256 would be most of it, and BLAKE3 takes a tenth of the time. A file found
+//! computes none: without a processor's help SHA-256 would be most of it, and BLAKE3 takes a twentieth of the time. A file found
 //! by a BLAKE3 digest is the plugin's as surely as one found by SHA-256. Whoever writes another SHA-256, or other code, into
 //! the trailer must be able to write to the user's cache, and to run code as that user takes no more.
 //!
