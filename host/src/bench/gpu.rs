@@ -10,11 +10,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::Row;
-use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Schedule, Train};
+use super::steps::{self, BATCH, Steps};
+use crate::config::{DeviceChoice, Dtype, Lora, ModelSection};
 use crate::error::UserError;
 use crate::model::{Model, Request, Sampling, copy_rate, device_memory};
-use crate::records::{Overrides, Pair};
-use crate::train::{self, ReferenceLogps, StageRun, StageSettings};
+use crate::records::Pair;
 use anyhow::Result;
 
 const PROMPTS: usize = 32;
@@ -22,7 +22,6 @@ const RESPONSES: usize = 8;
 const PROMPT: usize = 128;
 const TOKENS: usize = 256;
 const PAIRS: usize = 32;
-const BATCH: usize = 8;
 /// Tokens of a prompt and of each response that is trained on.
 const TRAINED: usize = 256;
 
@@ -91,46 +90,12 @@ fn sampling(model: &mut Model) -> Result<Row> {
 }
 
 fn training(model: &mut Model) -> Result<Row> {
-    let lora = Lora { rank: 16, alpha: 32.0, ..Lora::default() };
-    let mut draws = (0_u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 8) as f32 / (1_u32 << 24) as f32);
-    model.attach_new(&lora, || draws.next().unwrap_or_default())?;
     let pairs: Vec<Pair> =
         (0..PAIRS).map(|i| super::pair(i.to_string(), [0, 1, 2].map(|part| ids(TRAINED, 3 * i + part)))).collect();
-    let pairs: Vec<&Pair> = pairs.iter().collect();
-    let config = Train {
-        batch: BATCH,
-        learning_rate: Some(1e-4),
-        schedule: Schedule::Constant,
-        warmup: 0.0,
-        activation_memory: 40 << 10,
-        lora: Some(lora),
-        ..Train::default()
-    };
-    let settings = StageSettings::new(&config, &Overrides::default())?;
-    let started = Instant::now();
-    let known = train::log_probabilities(model, &pairs, false)?;
-    let before = started.elapsed().as_secs_f64();
-    let reference = ReferenceLogps { pairs: known, ..ReferenceLogps::default() };
-    let stage = StageRun {
-        name: "gpu",
-        pairs: &pairs,
-        reference: Some(&reference),
-        at_reference: true,
-        config: &config,
-        settings: &settings,
-        seed: (1, 0),
-        limits: None,
-        checkpoints: None,
-    };
-    let (mut seconds, mut last, mut losses) = (Vec::new(), Instant::now(), Vec::new());
-    train::train_stage(model, &stage, None, |step| {
-        seconds.push(last.elapsed().as_secs_f64());
-        losses.push(step.loss);
-        last = Instant::now();
-        Ok(())
-    })?;
-    seconds.sort_by(f64::total_cmp);
-    let step = seconds[seconds.len() / 2];
+    let config = steps::settings(Some(Lora { rank: 16, alpha: 32.0, ..Lora::default() }), 40 << 10);
+    let start = Instant::now();
+    let clock = || start.elapsed().as_secs_f64();
+    let Steps { reference, step, losses } = steps::timed("gpu", model, &pairs, &config, &clock)?;
     let tokens = (BATCH * 4 * TRAINED) as f64;
     Ok(Row {
         name: "  training".into(),
@@ -139,10 +104,10 @@ fn training(model: &mut Model) -> Result<Row> {
         note: format!(
             "{:.0} ms a step of {BATCH} pairs; with the reference {:.0} tokens/s; {:.1} GiB in use; loss {:.4} … {:.4}",
             step * 1e3,
-            tokens / (step + before * BATCH as f64 / PAIRS as f64),
+            tokens / (step + reference * BATCH as f64 / PAIRS as f64),
             in_use(),
-            losses.first().copied().unwrap_or_default(),
-            losses.last().copied().unwrap_or_default()
+            losses[0],
+            losses[1]
         ),
     })
 }

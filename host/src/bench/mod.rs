@@ -7,6 +7,7 @@ mod mini;
 mod peers;
 mod plugins;
 mod questions;
+mod steps;
 mod train;
 
 use std::borrow::Cow;

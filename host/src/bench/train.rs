@@ -20,10 +20,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Row;
-use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Schedule, Train};
+use super::steps::{self, BATCH, Steps};
+use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Train};
 use crate::model::{Model, matmul_rate, processor_seconds, resident};
-use crate::records::{Overrides, Pair};
-use crate::train::{self, ReferenceLogps, StageRun, StageSettings};
+use crate::records::Pair;
 
 /// One line of the table.
 struct Case {
@@ -48,8 +48,6 @@ const CASES: [Case; 7] = [
     Case { name: "base", folder: "base", recorded: Some("dpo_base_t1.json"), ..F32 },
     Case { name: "base steps", folder: "base", steps_only: true, recorded: Some("dpo_base_pre_t1.json"), ..F32 },
 ];
-
-const BATCH: usize = 8;
 
 /// Every case whose name has `only` in it.
 pub fn rows(peers: Option<&Path>, only: &str) -> Result<Vec<Row>> {
@@ -89,65 +87,30 @@ struct Measured {
 
 fn measure(case: &Case, folder: &Path) -> Result<Measured> {
     let pairs = models::pairs(folder)?;
-    let pairs: Vec<&Pair> = pairs.iter().collect();
     reset_peak();
     let section = ModelSection { device: DeviceChoice::Cpu, dtype: case.dtype, threads: 1, ..ModelSection::default() };
     let mut model = Model::load(folder, &section)?;
     let lora = case.lora.then(|| Lora { rank: 8, alpha: 16.0, ..Lora::default() });
-    if let Some(lora) = &lora {
-        let mut draws = (0_u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 8) as f32 / (1_u32 << 24) as f32);
-        model.attach_new(lora, || draws.next().unwrap_or_default())?;
-    }
-    let config = Train {
-        batch: BATCH,
-        learning_rate: Some(1e-4),
-        schedule: Schedule::Constant,
-        warmup: 0.0,
-        lora,
-        ..Train::default()
-    };
-    let settings = StageSettings::new(&config, &Overrides::default())?;
-    let started = processor_seconds();
-    let reference =
-        ReferenceLogps { pairs: train::log_probabilities(&model, &pairs, false)?, ..ReferenceLogps::default() };
-    let before = processor_seconds() - started;
-    let (mut seconds, mut last, mut losses) = (Vec::new(), processor_seconds(), Vec::new());
-    let stage = StageRun {
-        name: case.name,
-        pairs: &pairs,
-        reference: Some(&reference),
-        at_reference: true,
-        config: &config,
-        settings: &settings,
-        seed: (1, 0),
-        limits: None,
-        checkpoints: None,
-    };
-    train::train_stage(&model, &stage, None, |step| {
-        seconds.push(processor_seconds() - last);
-        losses.push(step.loss);
-        last = processor_seconds();
-        Ok(())
-    })?;
+    let config = steps::settings(lora, Train::default().activation_memory);
+    let Steps { reference, step, losses } = steps::timed(case.name, &mut model, &pairs, &config, &processor_seconds)?;
     let memory = resident().context("reading /proc/self/status")?;
-    let step = median(&mut seconds);
     let steps = pairs.len().div_ceil(BATCH) as f64;
-    let a_step = if case.steps_only { step } else { step + before / steps };
+    let a_step = if case.steps_only { step } else { step + reference / steps };
     let rate = BATCH as f64 / a_step;
     let flops = flops(&model, &pairs, case);
     let share = flops * rate / matmul_rate(case.dtype);
     let note = format!(
         "{memory:.0} MiB; {:.0} % of the matrix-product rate; loss {:.4} … {:.4}",
         share * 100.0,
-        losses.first().copied().unwrap_or_default(),
-        losses.last().copied().unwrap_or_default()
+        losses[0],
+        losses[1]
     );
     Ok(Measured { rate, memory, note })
 }
 
 /// Operations that a pair needs: two for each weight and token forward, four backward (two where the weights are frozen); the prompt
 /// once, the head at responses only. Attention itself is left out.
-fn flops(model: &Model, pairs: &[&Pair], case: &Case) -> f64 {
+fn flops(model: &Model, pairs: &[Pair], case: &Case) -> f64 {
     let spec = &model.decoder.spec;
     let head = (spec.vocabulary * spec.hidden) as f64;
     let all: usize = model.decoder.parameters().iter().map(|(_, p)| p.numel()).sum();
@@ -160,11 +123,6 @@ fn flops(model: &Model, pairs: &[&Pair], case: &Case) -> f64 {
     }
     let passes = if case.lora { 4.0 } else { 6.0 } + if case.steps_only { 0.0 } else { 2.0 };
     passes * sum / pairs.len() as f64
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Forgets the greatest resident set so far (Linux).
