@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::answerers;
-use super::digests::{Digests, hex};
+use super::digests::Digests;
 use super::room::Room;
 use crate::config::{Config, Data, Evaluate, OnFault, Pairs, Scorer, Sft};
+use crate::data::sha256_hex;
 use crate::records::QuestionKind;
 use crate::score::Answerers;
 
@@ -261,7 +261,7 @@ fn endings(paths: &[PathBuf]) -> Vec<PathBuf> {
 pub(super) fn digest(value: &Value) -> Result<String> {
     let mut canonical = String::new();
     write_canonical(value, &mut canonical).context("making a key")?;
-    Ok(hex(&Sha256::digest(canonical.as_bytes())))
+    Ok(sha256_hex(canonical.as_bytes()))
 }
 
 /// JSON with sorted keys and no spaces. serde_json's own order depends on a feature that any dependency may turn on.

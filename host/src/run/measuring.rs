@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use anyhow::{Context as _, Result};
 
 use super::Context;
-use crate::config::Generate;
+use crate::config::{Evaluate, Generate};
 use crate::data;
 use crate::evaluate::{self, ClassifierTask, Items, Subject};
 use crate::generate as sampling;
@@ -34,7 +34,7 @@ impl Measuring {
             repetition_penalty: 1.0,
             ..ctx.cfg.generate.clone()
         };
-        Ok(Self { items: items(ctx)?, generate, responses: section.responses, seed: ctx.cfg.seed })
+        Ok(Self { items: items(ctx, section)?, generate, responses: section.responses, seed: ctx.cfg.seed })
     }
 
     /// Measures a model as a stage left it.
@@ -50,8 +50,7 @@ impl Measuring {
     }
 }
 
-fn items(ctx: &Context) -> Result<Items> {
-    let section = ctx.cfg.evaluate.as_ref().context("the config has no [evaluate]")?;
+fn items(ctx: &Context, section: &Evaluate) -> Result<Items> {
     let world = ctx.cfg.world.as_ref().map(|_| ctx.folder.file("world/evaluation.jsonl"));
     let mut items = match section.patterns.clone().or(world) {
         Some(path) => Items::load(&path)?,

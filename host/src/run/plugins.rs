@@ -13,7 +13,7 @@ use crate::error::UserError;
 use crate::progress::say;
 use crate::records::{Answer, Dimension, Pair, PastStage, PluginUsage, Sample, Stage, Used};
 use crate::sandbox::{self, Identity, LogLevel, LogLine, PluginDirectory, PluginKind, Scorer, StagingPolicy, Usage};
-use crate::score::{ScoreSample, Step};
+use crate::score::{ScoreSample, ScorerUse, Step};
 use crate::stage::NextStage;
 use crate::usage::Ledger;
 
@@ -80,6 +80,18 @@ impl Plugins {
     /// The scorers, as the score room wants them.
     pub fn sandboxed(&self) -> Vec<Sandboxed<'_>> {
         self.scorers.iter().map(|scorer| Sandboxed { scorer, contract: self.contract(scorer.sha256()) }).collect()
+    }
+
+    /// What the config wants of each of them. `keys` are theirs, in their order.
+    pub fn uses<'a>(scorers: &'a [Sandboxed<'a>], cfg: &Config, keys: &[String]) -> Vec<ScorerUse<'a>> {
+        let each = scorers.iter().zip(&cfg.scorer).zip(keys);
+        each.map(|((scorer, section), key)| ScorerUse {
+            scorer,
+            weight: section.weight,
+            on_fault: section.on_fault,
+            key: key.clone(),
+        })
+        .collect()
     }
 
     /// What the staging policy has used since the program began, as a room's account wants it.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
-use super::plugins::{SandboxedPolicy, say_log};
+use super::plugins::{Plugins, SandboxedPolicy, say_log};
 use super::prepare::shown;
 use super::{Context, Room, answerers, model_rooms};
 use crate::config;
@@ -16,7 +16,7 @@ use crate::data::{self, jsonl};
 use crate::model::Model;
 use crate::progress::say;
 use crate::records::{Drop, Pair, Sample};
-use crate::score::{self, Answerers, ScorerUse};
+use crate::score::{self, Answerers};
 use crate::{mini_world, pair as pair_room, report as report_room, stage as stage_room};
 
 impl Context {
@@ -100,17 +100,7 @@ pub(super) fn score_samples<'a>(
     files: &score::Files,
 ) -> Result<score::Summary> {
     let sandboxed = ctx.plugins.sandboxed();
-    let uses: Vec<ScorerUse<'_>> = sandboxed
-        .iter()
-        .zip(&ctx.cfg.scorer)
-        .zip(keys)
-        .map(|((scorer, section), key)| ScorerUse {
-            scorer,
-            weight: section.weight,
-            on_fault: section.on_fault,
-            key: key.clone(),
-        })
-        .collect();
+    let uses = Plugins::uses(&sandboxed, &ctx.cfg, keys);
     score::room(samples, &uses, config, answerers, make, files)
 }
 

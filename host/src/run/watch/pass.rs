@@ -17,7 +17,7 @@ use crate::run::plugins::Plugins;
 use crate::run::prepare::{Options, resolved, shown};
 use crate::run::room::Room;
 use crate::sandbox::LogLine;
-use crate::score::{self, Answerers, KnownAnswers, Rescored, Scaler, ScorerUse};
+use crate::score::{self, Answerers, KnownAnswers, Rescored, Scaler};
 
 /// What is read again only when it changed, and digests of input files.
 #[derive(Default)]
@@ -62,17 +62,7 @@ impl Kept {
         let samples = &self.samples.2;
         let before = before.cloned().unwrap_or_else(|| State::recorded(&run));
         let sandboxed = plugins.sandboxed();
-        let uses: Vec<ScorerUse<'_>> = sandboxed
-            .iter()
-            .zip(&cfg.scorer)
-            .zip(&keys.scorers)
-            .map(|((scorer, section), key)| ScorerUse {
-                scorer,
-                weight: section.weight,
-                on_fault: section.on_fault,
-                key: key.clone(),
-            })
-            .collect();
+        let uses = Plugins::uses(&sandboxed, &cfg, &keys.scorers);
         let mut state = State::default();
         let mut called = Vec::new();
         for used in &uses {
