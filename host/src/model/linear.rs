@@ -71,6 +71,16 @@ pub struct Part {
     pub low: Option<Low>,
 }
 
+impl Part {
+    /// Its output `y` for `x`, with what the adapter adds.
+    fn changed(&self, y: Tensor, x: &Tensor, adapter: bool) -> Tensor {
+        match &self.low {
+            Some(low) if adapter => y + low.forward(x),
+            _ => y,
+        }
+    }
+}
+
 impl Linear {
     /// Reads it; `at` is what stands before the names of its parts, which have so many rows each.
     pub fn read(
@@ -113,24 +123,16 @@ impl Linear {
     /// `x` `[…, in]` → `[…, out]` of a matrix in one part.
     pub fn forward(&self, x: &Tensor, adapter: bool) -> Tensor {
         let y = self.product(x);
-        match self.parts.first().and_then(|part| part.low.as_ref()) {
-            Some(low) if adapter => y + low.forward(x),
-            _ => y,
+        match &self.parts[..] {
+            [part] => part.changed(y, x, adapter),
+            _ => unreachable!("a matrix in one part"),
         }
     }
 
     /// The same of each part.
     pub fn forward_parts(&self, x: &Tensor, adapter: bool) -> Vec<Tensor> {
-        if self.parts.len() == 1 {
-            return vec![self.forward(x, adapter)];
-        }
-        let rows: Vec<i64> = self.parts.iter().map(|part| part.out).collect();
-        let each = self.product(x).split_with_sizes(&rows[..], -1);
-        let changed = |(y, part): (Tensor, &Part)| match &part.low {
-            Some(low) if adapter => y + low.forward(x),
-            _ => y,
-        };
-        each.into_iter().zip(&self.parts).map(changed).collect()
+        let each = self.windows(&self.product(x), -1);
+        each.into_iter().zip(&self.parts).map(|(y, part)| part.changed(y, x, adapter)).collect()
     }
 
     /// `x` `[…, in]` → `[…, out]`, all parts side by side, without an adapter.
@@ -145,7 +147,7 @@ impl Linear {
 
     /// Adds the adapter's change to the weight, and forgets the adapter.
     pub fn merge(&mut self) {
-        let windows = self.windows(&self.weight, if self.transposed { 1 } else { 0 });
+        let windows = self.windows(&self.weight, self.rows());
         for (part, mut weight) in self.parts.iter_mut().zip(windows) {
             if let Some(low) = part.low.take() {
                 let change = if self.transposed { low.matrix().tr() } else { low.matrix() };
@@ -157,7 +159,7 @@ impl Linear {
 
     /// Its parameters by the names of its parts, the adapter's not among them: windows on what [`Self::leaves`] gives.
     pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
-        let weights = self.windows(&self.weight, if self.transposed { 1 } else { 0 });
+        let weights = self.windows(&self.weight, self.rows());
         let mut biases = self.bias.iter().flat_map(|bias| self.windows(bias, 0));
         for (part, weight) in self.parts.iter().zip(weights) {
             all.push((format!("{at}{}.weight", part.name), weight));
@@ -168,6 +170,11 @@ impl Linear {
     /// Its parameters as they are stored.
     pub fn leaves(&self, all: &mut Vec<Tensor>) {
         all.extend([Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(Tensor::shallow_clone));
+    }
+
+    /// The weight's dimension that outputs stand in.
+    fn rows(&self) -> i64 {
+        i64::from(self.transposed)
     }
 
     fn windows(&self, whole: &Tensor, dim: i64) -> Vec<Tensor> {
