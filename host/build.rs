@@ -3,7 +3,7 @@
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    println!("cargo:rerun-if-changed=src/model/device/graph.cpp");
+    println!("cargo:rerun-if-changed=src/model/shim");
     // Set by torch-sys, because it is a direct dependency of this package.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         let lib = std::path::Path::new(&lib);
@@ -15,8 +15,13 @@ fn main() {
             .cpp(true)
             .std("c++17")
             .warnings(false)
+            .opt_level(3)
+            // Threads as libtorch's own headers make them, and loops that are told to be vectors. What the other flags give away, errno, traps
+            // and what a comparison makes of NaN, keeps compilers from that.
+            .flags(["-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-ffinite-math-only", "-fno-signed-zeros"])
             .include(lib.with_file_name("include"))
-            .file("src/model/device/graph.cpp")
-            .compile("udasa_graph");
+            .files(["src/model/shim/graph.cpp", "src/model/shim/fused.cpp"])
+            .compile("udasa_shim");
+        println!("cargo:rustc-link-lib=gomp");
     }
 }

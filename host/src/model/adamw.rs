@@ -8,6 +8,8 @@
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::shim;
+
 /// The optimizer of a list of leaf tensors.
 pub struct AdamW {
     leaves: Vec<Tensor>,
@@ -135,26 +137,18 @@ impl AdamW {
 
     fn step_piece(&mut self, start: i64, length: i64, rate: f64, clip: f64) -> Result<()> {
         let piece = |flat: &Tensor| flat.narrow(0, start, length);
-        let mut gradient = piece(&self.gradients).to_kind(Kind::Float);
-        if clip != 1.0 {
-            // In place: the gradients are cleared after the step.
-            let _ = gradient.f_mul_scalar_(clip)?;
-        }
-        let [b1, b2] = self.betas;
-        let (mut m, mut v, mut master) = (piece(&self.m), piece(&self.v), piece(&self.master));
-        let _ = m.f_lerp_(&gradient, 1.0 - b1)?;
-        let _ = v.f_lerp_(&gradient.square(), 1.0 - b2)?;
-        if self.weight_decay > 0.0 {
-            let _ = master.f_mul_scalar_(1.0 - rate * self.weight_decay)?;
-        }
-        let mut denominator = v.sqrt();
-        let _ = denominator.f_div_scalar_((1.0 - b2.powi(self.steps)).sqrt())?;
-        let _ = denominator.f_add_scalar_(EPSILON)?;
-        let _ = denominator.f_reciprocal_()?;
-        let _ = denominator.f_mul_scalar_(-rate / (1.0 - b1.powi(self.steps)))?;
-        let _ = master.f_addcmul_(&m, &denominator)?;
+        let step = shim::Step {
+            number: self.steps.into(),
+            rate,
+            betas: self.betas,
+            weight_decay: self.weight_decay,
+            eps: EPSILON,
+            divisor: 1.0 / clip,
+        };
+        let gradient = piece(&self.gradients).to_kind(Kind::Float);
+        shim::adamw(&piece(&self.master), &gradient, &piece(&self.m), &piece(&self.v), &step)?;
         if self.weights.kind() != Kind::Float {
-            piece(&self.weights).copy_(&master);
+            piece(&self.weights).copy_(&self.master.narrow(0, start, length));
         }
         Ok(())
     }

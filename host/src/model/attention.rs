@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::decoder::Input;
+use super::shim;
 use super::spec::{Rope, Spec};
 
 /// The masks of one pass: one for full blocks and one for each width of window.
@@ -88,6 +89,26 @@ fn capped(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor, scale: f64, cap: f6
     let scores = scores.masked_fill(&mask.logical_not().unsqueeze(1), f64::NEG_INFINITY);
     let weights = scores.softmax(-1, Kind::Float).to_kind(v.kind());
     weights.view([b, g, h / g * t, s]).matmul(v).view([b, h, t, d])
+}
+
+/// Queries `[B, H, T, D]`, keys and values `[B, G, T, D]` of all of them, `[B, T, H + 2 G, D]`; queries and keys turned, where they are.
+pub fn apart(all: &Tensor, turns: Option<&Turns>, heads: i64, kv_heads: i64) -> [Tensor; 3] {
+    let turned = heads + kv_heads;
+    let parts = |x: &Tensor, sizes: &[i64], dim: i64| x.split_with_sizes(sizes, dim);
+    let three = match turns {
+        Some(turns) if shim::fits(all) => {
+            parts(&shim::turn(all, &turns.cos, &turns.sin, turned), &[heads, kv_heads, kv_heads], 1)
+        }
+        _ => {
+            // Queries and keys turn together: half as many small operations.
+            let two = parts(all, &[turned, kv_heads], 2);
+            let qk = turns.map_or_else(|| two[0].shallow_clone(), |turns| turns.turn(&two[0]));
+            let mut three = parts(&qk.transpose(1, 2), &[heads, kv_heads], 1);
+            three.push(two[1].transpose(1, 2));
+            three
+        }
+    };
+    <[Tensor; 3]>::try_from(three).unwrap_or_else(|_| unreachable!("split in three"))
 }
 
 /// Sine and cosine of every position, for one set of frequencies.

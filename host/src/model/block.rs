@@ -4,7 +4,8 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::linear::{Linear, Norm, Source};
-use super::spec::{HeadNorm, Spec};
+use super::shim;
+use super::spec::{Activation, HeadNorm, Spec};
 
 /// A block's parameters.
 pub struct Block {
@@ -51,15 +52,14 @@ impl Block {
         Ok(Self { before_attention, qkv, head_norms, output, after_attention, before_mlp, up, down, after_mlp })
     }
 
-    /// Queries above keys `[B, T, H + G, D]`, and values `[B, T, G, D]`, of the residual stream `[B, T, C]`, not turned yet.
-    pub fn project(&self, x: &Tensor, spec: &Spec, adapter: bool) -> [Tensor; 2] {
+    /// Queries, keys and values, one above the other, `[B, T, H + 2 G, D]`, of the residual stream `[B, T, C]`, not turned yet.
+    pub fn project(&self, x: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
         let (b, t) = (x.size()[0], x.size()[1]);
         let (h, g, d) = (spec.heads, spec.kv_heads, spec.head_size);
         let y = normed(self.before_attention.as_ref(), x);
         let adapted = adapter && self.qkv.parts.iter().any(|part| part.low.is_some());
         if self.head_norms.is_none() && !adapted {
-            let all = self.qkv.product(&y).view([b, t, h + 2 * g, d]);
-            return [all.narrow(2, 0, h + g), all.narrow(2, h + g, g)];
+            return self.qkv.product(&y).view([b, t, h + 2 * g, d]);
         }
         let parts = self.qkv.forward_parts(&y, adapter);
         let [mut q, mut k, v] = <[Tensor; 3]>::try_from(parts).unwrap_or_else(|parts| {
@@ -74,7 +74,7 @@ impl Block {
         if let (HeadNorm::EachHead, Some([of_q, of_k])) = (spec.family.head_norm, norms) {
             (q, k) = (of_q.forward(&q), of_k.forward(&k));
         }
-        [Tensor::cat(&[q, k], 2), v.view([b, t, g, d])]
+        Tensor::cat(&[q, k, v.view([b, t, g, d])], 2)
     }
 
     /// The residual stream after attention gave `context` `[B, H, T, D]`, and after the feed-forward layer.
@@ -92,6 +92,10 @@ impl Block {
     fn feed_forward(&self, y: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
         let activate = |x: &Tensor| spec.activation.of(x);
         let f = spec.feed_forward;
+        let adapted = adapter && self.up.parts.iter().any(|part| part.low.is_some());
+        if spec.family.gated && spec.activation == Activation::Silu && shim::fits(y) && !adapted {
+            return self.down.forward(&shim::swiglu(&self.up.product(y)), adapter);
+        }
         let inner = match &self.up.forward_parts(y, adapter)[..] {
             [gate, up] => activate(gate) * up,
             [both] if spec.family.gated => activate(&both.narrow(-1, 0, f)) * both.narrow(-1, f, f),

@@ -17,13 +17,19 @@ pub struct Chains {
 const WORTH: usize = 32;
 
 impl Chains {
-    /// Of a row whose chains are long enough, on the CPU, for a model without windows and caps.
-    pub fn of(row: &Row, spec: &Spec, device: Device) -> Option<Self> {
+    /// Whether a row is attended to by chains: where they are long enough, on the CPU, by a model without windows and caps. Rows that are so
+    /// each are so joined.
+    pub fn fit(row: &Row, spec: &Spec, device: Device) -> bool {
         let plain = spec.caps.attention.is_none() && spec.blocks.iter().all(|block| block.window.is_none());
-        let chains = row.chains();
-        if !plain || device != Device::Cpu || row.tokens.len() < WORTH * chains.len().max(1) {
+        plain && device == Device::Cpu && row.tokens.len() >= WORTH * row.chains().len().max(1)
+    }
+
+    /// Of a row that [fits](Self::fit).
+    pub fn of(row: &Row, spec: &Spec, device: Device) -> Option<Self> {
+        if !Self::fit(row, spec, device) {
             return None;
         }
+        let chains = row.chains();
         let mask = |chain: &Chain| {
             let before: usize = chain.before.iter().map(|(_, n)| n).sum();
             let size = [1, 1, chain.length as i64, (before + chain.length) as i64];

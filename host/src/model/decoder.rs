@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::attention::{Masks, Turns, attend};
+use super::attention::{self, Masks, Turns, attend};
 use super::block::Block;
 use super::chains::Chains;
 use super::linear::{Linear, New, Norm, Role, Source, product};
@@ -274,14 +274,9 @@ impl Decoder {
     /// A block's queries `[B, H, T, D]`, keys and values `[B, G, T, D]`; queries and keys are turned.
     fn project(&self, i: usize, x: &Tensor, turns: &[Turns], adapter: bool) -> [Tensor; 3] {
         let spec = &self.spec;
-        let [qk, v] = self.blocks[i].project(x, spec, adapter);
-        // Queries and keys turn together: half as many small operations.
-        let qk = match spec.blocks[i].rope {
-            Some(rope) => turns[rope].turn(&qk),
-            None => qk,
-        };
-        let qk = qk.transpose(1, 2); // [B, H + G, T, D]
-        [qk.narrow(1, 0, spec.heads), qk.narrow(1, spec.heads, spec.kv_heads), v.transpose(1, 2)]
+        let all = self.blocks[i].project(x, spec, adapter);
+        let turns = spec.blocks[i].rope.map(|rope| &turns[rope]);
+        attention::apart(&all, turns, spec.heads, spec.kv_heads)
     }
 
     fn turns_at(&self, input: &Input) -> Vec<Turns> {

@@ -43,7 +43,25 @@ impl Budget {
             Recompute::Auto => longest.saturating_mul(block * spec.blocks.len()) > self.bytes,
         };
         let token = if recompute { kept + block } else { block * spec.blocks.len() };
-        let tokens = self.bytes / token.max(1);
+        let parts = self.parts(trees, self.bytes / token.max(1));
+        // Logits, their logarithmic softmax and its gradient; a quarter of the budget is theirs.
+        let places = self.bytes / 4 / (3 * F32 * spec.vocabulary as usize).max(1);
+        Division { parts, places: places.max(16), recompute }
+    }
+
+    /// Parts of so many tokens at the most, as few as it takes and as even as they can be.
+    fn parts(&self, trees: &[usize], tokens: usize) -> Vec<Range<usize>> {
+        let fewest = self.filled(trees, tokens);
+        let (mut low, mut high) = (0, tokens);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.filled(trees, middle).len() <= fewest.len() { high = middle } else { low = middle + 1 }
+        }
+        self.filled(trees, high)
+    }
+
+    /// Each part filled up before the next.
+    fn filled(&self, trees: &[usize], tokens: usize) -> Vec<Range<usize>> {
         let mut parts: Vec<Range<usize>> = Vec::new();
         let mut sum = 0;
         for (i, &size) in trees.iter().enumerate() {
@@ -59,16 +77,14 @@ impl Budget {
                 }
             }
         }
-        // Logits, their logarithmic softmax and its gradient; a quarter of the budget is theirs.
-        let places = self.bytes / 4 / (3 * F32 * spec.vocabulary as usize).max(1);
-        Division { parts, places: places.max(16), recompute }
+        parts
     }
 }
 
-/// Numbers that one token leaves in one block for backward: what goes into each norm, product and activation.
+/// Numbers that one token leaves in one block for backward: what goes into each norm, product and activation, queries, keys and values and
+/// what attention makes of them, and the keys and values of a prompt once more for each response.
 fn block(spec: &Spec) -> usize {
-    let heads = (spec.heads + 2 * spec.kv_heads) * spec.head_size;
-    (6 * spec.hidden + 4 * heads + 4 * spec.feed_forward) as usize
+    (4 * spec.hidden + (3 * spec.heads + 5 * spec.kv_heads) * spec.head_size + 4 * spec.feed_forward) as usize
 }
 
 #[cfg(test)]
@@ -76,7 +92,7 @@ mod tests {
     use super::*;
     use crate::config::NewModel;
 
-    /// A token leaves 6·8 + 4·24 + 4·16 = 208 numbers in each of two blocks.
+    /// A token leaves 4·8 + 3·8 + 5·8 + 4·16 = 160 numbers in each of two blocks.
     fn spec() -> Spec {
         let shape = NewModel { hidden: 8, layers: 2, heads: 2, feed_forward: 16, positions: 64, scale_embedding: true };
         Spec::new_model(&shape, 10).expect("a sound shape")
@@ -88,16 +104,17 @@ mod tests {
 
     #[test]
     fn a_batch_that_fits_is_one_part_and_one_that_does_not_is_several() {
-        let of = |tokens: usize| budget(tokens * 2 * 208 * 4, Recompute::Auto).divide(&spec(), &[5, 5, 5, 3]);
+        let of = |tokens: usize| budget(tokens * 2 * 160 * 4, Recompute::Auto).divide(&spec(), &[5, 5, 5, 3]);
         assert_eq!(of(18).parts, std::slice::from_ref(&(0..4)));
         assert_eq!(of(10).parts, [0..2, 2..4]);
+        assert_eq!(of(15).parts, [0..2, 2..4], "as even as two parts can be");
         assert_eq!(of(5).parts, [0..1, 1..2, 2..3, 3..4]);
         assert!(!of(5).recompute);
     }
 
     #[test]
     fn blocks_are_computed_twice_when_one_tree_would_not_fit_otherwise() {
-        let tight = budget(4 * 2 * 208 * 4, Recompute::Auto).divide(&spec(), &[5, 5]);
+        let tight = budget(4 * 2 * 160 * 4, Recompute::Auto).divide(&spec(), &[5, 5]);
         assert!(tight.recompute);
         assert!(!budget(1, Recompute::Off).divide(&spec(), &[5]).recompute);
         assert!(budget(1 << 30, Recompute::On).divide(&spec(), &[5]).recompute);

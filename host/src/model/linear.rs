@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::device;
 use super::lora::Low;
+use super::shim;
 use super::spec::{NormKind, Spec};
 
 /// Where parameters come from: a model folder, or a generator.
@@ -221,6 +222,13 @@ fn is_widened(x: &Tensor, weight: &Tensor) -> bool {
         && !weight.requires_grad()
 }
 
+fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Tensor {
+    match shim::fits(x) && shim::fits(weight) {
+        true => shim::rms_norm(x, weight, eps),
+        false => x.rms_norm(weight.size(), Some(weight), eps),
+    }
+}
+
 /// A norm over the last dimension.
 pub struct Norm {
     name: &'static str,
@@ -246,15 +254,14 @@ impl Norm {
 
     /// `x` `[…, size]`, normed.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let size = self.size;
         match self.kind {
-            NormKind::Rms => x.rms_norm(size, Some(&self.weight), self.eps),
+            NormKind::Rms => rms_norm(x, &self.weight, self.eps),
             // In f32 throughout: 1 + w, rounded to bf16, would lose what w says.
             NormKind::RmsPlusOne => {
                 let weight = self.weight.to_kind(Kind::Float) + 1.0;
-                x.to_kind(Kind::Float).rms_norm(size, Some(&weight), self.eps).to_kind(x.kind())
+                rms_norm(&x.to_kind(Kind::Float), &weight, self.eps).to_kind(x.kind())
             }
-            NormKind::Layer => x.layer_norm(size, Some(&self.weight), self.bias.as_ref(), self.eps, true),
+            NormKind::Layer => x.layer_norm(self.size, Some(&self.weight), self.bias.as_ref(), self.eps, true),
         }
     }
 

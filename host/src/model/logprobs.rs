@@ -10,8 +10,11 @@ use tch::{Kind, Tensor};
 use super::Model;
 use super::chains::Chains;
 use super::decoder::{Aim, Input};
+use super::shim;
 use super::tree::{Row, Sequence};
 
+/// Numbers of the logits that are made at once.
+const LOGITS: usize = 1 << 24;
 /// Padding of rows: any id will do, nothing sees it.
 const PAD: i64 = 0;
 
@@ -65,7 +68,18 @@ impl Model {
     pub fn score_rows(&self, rows: &[Row], sequences: &[Sequence], adapter: bool) -> Result<Scored> {
         let layout = self.lay_out(rows, sequences)?;
         let hidden = self.decoder.hidden_at(&layout.input(adapter), &layout.aim(None));
-        self.score_places(&layout, &hidden, 0..layout.places())
+        let places = layout.places();
+        let at_once = (LOGITS / self.decoder.spec.vocabulary as usize).max(1);
+        let mut parts = Vec::new();
+        let mut owner = Vec::new();
+        for from in (0..places).step_by(at_once) {
+            let n = at_once.min(places - from);
+            let part = self.score_places(&layout, &hidden.f_narrow(0, from as i64, n as i64)?, from..from + n)?;
+            parts.push(part.logprobs);
+            owner.extend(part.owner);
+        }
+        let none = || Tensor::f_zeros([0], (Kind::Float, self.device));
+        Ok(Scored { logprobs: if parts.is_empty() { none()? } else { Tensor::f_cat(&parts, 0)? }, owner })
     }
 
     /// The rows as tensors on the model's device.
@@ -129,13 +143,22 @@ impl Model {
     pub fn score_places(&self, layout: &Layout, hidden: &Tensor, places: Range<usize>) -> Result<Scored> {
         let (from, to) = (places.start as i64, places.end as i64);
         let here = layout.targets.iter().filter(|(at, ..)| (from..to).contains(at));
-        let (mut flat, mut owner) = (Vec::new(), Vec::new());
+        let (mut rows, mut tokens, mut owner) = (Vec::new(), Vec::new(), Vec::new());
         for &(at, token, sequence) in here {
-            flat.push((at - from) * self.decoder.spec.vocabulary + token);
+            rows.push(at - from);
+            tokens.push(token);
             owner.push(sequence);
         }
-        let flat = Tensor::f_from_slice(&flat)?.f_to_device(self.device)?;
-        let all = self.decoder.logits(hidden).log_softmax(-1, Kind::Float); // [places, V]
-        Ok(Scored { logprobs: all.view(-1).index_select(0, &flat), owner })
+        let there = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(self.device);
+        let (rows, tokens) = (there(&rows)?, there(&tokens)?);
+        let logits = self.decoder.logits(hidden); // [places, V]
+        let logprobs = match shim::fits(&logits) {
+            true => shim::token_logprobs(logits, &rows, &tokens),
+            false => {
+                let flat = rows * self.decoder.spec.vocabulary + tokens;
+                logits.log_softmax(-1, Kind::Float).view(-1).index_select(0, &flat)
+            }
+        };
+        Ok(Scored { logprobs, owner })
     }
 }

@@ -13,6 +13,7 @@ pub mod lora;
 mod seams;
 mod text;
 mod device;
+mod shim;
 mod batches;
 mod pooling;
 pub mod encoder;
@@ -179,6 +180,14 @@ impl Model {
             return self.decoder.leaves();
         }
         adapter.iter().flat_map(|(_, low)| [low.a.shallow_clone(), low.b.shallow_clone()]).collect()
+    }
+
+    /// Bytes of the weights, and of the gradients, moments and masters of what is trained.
+    pub fn training_bytes(&self) -> usize {
+        let format = |x: &Tensor| x.kind().elt_size_in_bytes();
+        let held: usize = self.decoder.leaves().iter().map(|x| x.numel() * format(x)).sum();
+        let trained = |x: &Tensor| x.numel() * (format(x) + if x.kind() == Kind::Float { 8 } else { 12 });
+        held + self.trainable().iter().map(trained).sum::<usize>()
     }
 }
 

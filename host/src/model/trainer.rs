@@ -190,8 +190,10 @@ fn head(
     Ok(logps)
 }
 
-/// Tokens of a row of question trees on the CPU: long enough to fill a matrix product, short enough that its square mask stays small.
+/// Tokens of a row under a mask on the CPU: long enough to fill a matrix product, short enough that its square mask stays small.
 const ROW_TOKENS: usize = 384;
+/// Tokens of a row that is attended to by chains.
+const LONG_ROW_TOKENS: usize = 2048;
 /// Rows at once on a GPU.
 const GPU_ROWS: usize = 32;
 
@@ -204,7 +206,16 @@ impl Model {
         mut done: impl FnMut(usize),
     ) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; sequences.len()];
-        let rows = pack(sequences, ROW_TOKENS);
+        let mut rows: Vec<Row> = Vec::new();
+        for row in pack(sequences, ROW_TOKENS) {
+            let fit = |row: &Row| Chains::fit(row, &self.decoder.spec, self.device);
+            match rows.last_mut() {
+                Some(last) if last.tokens.len() + row.tokens.len() <= LONG_ROW_TOKENS && fit(last) && fit(&row) => {
+                    last.join(row);
+                }
+                _ => rows.push(row),
+            }
+        }
         let at_once = if self.device.is_cuda() { GPU_ROWS } else { 1 };
         for batch in rows.chunks(at_once) {
             let values = no_grad(|| self.batch_values(batch, sequences, adapter))?;

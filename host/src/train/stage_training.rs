@@ -115,7 +115,7 @@ pub fn train(
     let total = per_epoch * settings.epochs as usize;
     let warm = schedule::warm_steps(config.warmup, total);
     let progress = Progress::start("train", total as u64, "steps");
-    let mut trainer = Trainer::new(model, config.adam_betas, config.weight_decay, budget(config))?;
+    let mut trainer = Trainer::new(model, config.adam_betas, config.weight_decay, budget(config, model))?;
     if let Some(lora) = &config.lora {
         trainer = trainer.with_dropout(model, lora.dropout, seed.wrapping_add(first_step));
     }
@@ -228,10 +228,14 @@ fn go_back(trainer: &mut Trainer, stage: &StageRun, step: usize) -> Result<Posit
     Ok(saved.position)
 }
 
-/// What a step may keep in memory.
-pub fn budget(config: &Train) -> Budget {
+/// What a step may keep in memory; where the config leaves it open, as much as the model takes while it is trained, within bounds that suit
+/// most machines.
+pub fn budget(config: &Train, model: &Model) -> Budget {
     Budget {
-        bytes: config.activation_memory.saturating_mul(1 << 20),
+        bytes: match config.activation_memory {
+            0 => model.training_bytes().clamp(512 << 20, 2048 << 20),
+            mib => mib.saturating_mul(1 << 20),
+        },
         recompute: config.gradient_checkpointing,
         trees: config.micro_batch,
     }

@@ -60,7 +60,7 @@ pub struct Train {
     /// Pairs in memory at once, at most; 0: as many as `activation_memory` has room for. A batch that is divided changes rounding only.
     pub micro_batch: usize,
     /// MiB that a step may keep for its backward pass, weights and optimizer not counted: batches and logits are divided to keep to it.
-    #[schemars(range(min = 1))]
+    /// 0: as much as weights, gradients and optimizer take, but 512 at least and 2048 at most.
     pub activation_memory: usize,
     /// Compute each block again in the backward pass instead of keeping what it computed: a third more work for a fraction of the memory.
     pub gradient_checkpointing: Recompute,
@@ -109,7 +109,7 @@ impl Default for Train {
             max_grad_norm: 1.0,
             batch: 32,
             micro_batch: 0,
-            activation_memory: 512,
+            activation_memory: 0,
             gradient_checkpointing: Recompute::Auto,
             save_steps: 100,
             save_total_limit: 2,

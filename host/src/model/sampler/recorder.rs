@@ -4,7 +4,7 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::super::device::Graph;
+use super::super::shim::Graph;
 use super::cache::Round;
 use crate::progress;
 

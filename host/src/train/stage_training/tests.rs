@@ -220,7 +220,7 @@ fn micro_batches_do_not_change_the_gradient_of_any_loss() {
         let facts = facts(&model, &pairs, &batch, Some(&reference), &settings.loss).expect("facts");
         let stage = stage(&pairs, Some(&reference), &config, &settings);
         let gradient = |micro_batch| {
-            let budget = budget(&Train { micro_batch, ..config.clone() });
+            let budget = budget(&Train { micro_batch, ..config.clone() }, &model);
             let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget).expect("a trainer");
             accumulate(&mut trainer, &model, &stage, &batch, &facts).expect("a batch");
             trainer.finish(&model);
@@ -450,7 +450,7 @@ fn gradient_under(model: &Model, config: &Train, room_for: Option<usize>) -> Vec
     let settings = settings(config);
     let reference = moved(reference(model, &pairs, config, &settings));
     let facts = facts(model, &pairs, &batch, Some(&reference), &settings.loss).expect("facts");
-    let mut trainer = Trainer::new(model, [0.9, 0.999], 0.0, budget(config)).expect("a trainer");
+    let mut trainer = Trainer::new(model, [0.9, 0.999], 0.0, budget(config, model)).expect("a trainer");
     trainer.room_for = room_for;
     let stage = stage(&pairs, Some(&reference), config, &settings);
     accumulate(&mut trainer, model, &stage, &batch, &facts).expect("a batch");
@@ -487,7 +487,7 @@ fn a_pair_that_does_not_fit_alone_is_an_error() {
     let model = tiny();
     let pairs = uneven();
     let config = with_loss(Loss::Simpo);
-    let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget(&config)).expect("a trainer");
+    let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget(&config, &model)).expect("a trainer");
     trainer.room_for = Some(3);
     let error = trainer.accumulate(&model, &[sequences(&pairs[3])], |_, logps| vec![0.0; logps.len()]);
     assert!(error.expect_err("no room").to_string().contains("a single pair does not fit"));
@@ -508,7 +508,7 @@ fn a_dropping_adapter_draws_the_same_again_with_blocks_computed_twice_and_other_
     tch::no_grad(|| model.trainable().iter_mut().for_each(|p| *p += 0.05));
     let gradient = |recompute, seed| {
         let config = Train { gradient_checkpointing: recompute, lora: Some(lora.clone()), ..with_loss(Loss::Simpo) };
-        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget(&config)).expect("a trainer");
+        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget(&config, &model)).expect("a trainer");
         trainer = trainer.with_dropout(&model, 0.5, seed);
         let groups: Vec<_> = uneven().iter().map(sequences).collect();
         trainer.accumulate(&model, &groups, |_, logps| vec![1.0; logps.len()]).expect("a batch");
@@ -610,7 +610,7 @@ fn a_stage_that_goes_too_far_is_taken_back_to_the_checkpoint_before() {
 fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     let folder = TestFolder::new().expect("a folder");
     let model = tiny();
-    let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget(&trl())).expect("a trainer");
+    let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget(&trl(), &model)).expect("a trainer");
     let checkpoints = Checkpoints::new(folder.path().into(), 3);
     for step in 1..=4_u64 {
         checkpoints.save(step, &mut trainer, &step).expect("saved");

@@ -2,9 +2,11 @@
 //!
 //! `unsafe` here: the four functions of `graph.cpp`.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
+
+use super::told;
 
 type Handle = *mut c_void;
 
@@ -68,17 +70,6 @@ impl Drop for Recording {
     }
 }
 
-/// Calls one of the functions, with room for its message.
-fn told(call: impl FnOnce(*mut c_char, usize) -> c_int) -> Result<()> {
-    let mut message = [0 as c_char; 1024];
-    if call(message.as_mut_ptr(), message.len()) == 0 {
-        return Ok(());
-    }
-    // SAFETY: the functions write no more than they are told there is room for, a zero at the end included, and all was zero before.
-    let message = unsafe { CStr::from_ptr(message.as_ptr()) }.to_string_lossy();
-    Err(anyhow!("{}", message.lines().next().unwrap_or_default()))
-}
-
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind, Tensor};
@@ -88,7 +79,8 @@ mod tests {
     /// On a machine with a GPU this records and replays; on any other it must say that CUDA is not there.
     #[test]
     fn what_was_recorded_is_done_again_on_what_lies_there_now() {
-        let Device::Cuda(_) = super::super::prepare(crate::config::DeviceChoice::Auto, 0).expect("a device") else {
+        let Device::Cuda(_) = crate::model::device::prepare(crate::config::DeviceChoice::Auto, 0).expect("a device")
+        else {
             assert!(Graph::record(None, || ()).is_err_and(|e| e.to_string().contains("libtorch_cuda.so has no")));
             return;
         };

@@ -3,8 +3,6 @@
 //! The binary is linked to libtorch's CPU libraries only. `libtorch_cuda.so` registers its backend when it is opened before the
 //! first torch call; without it, or without a device, everything runs on the CPU. `unsafe` here: opening that one library.
 
-mod graph;
-
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -13,7 +11,6 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{DeviceChoice, Dtype};
 use crate::error::UserError;
-pub use graph::Graph;
 
 /// Resolves the device; sets libtorch's threads (0 leaves them as they are). Call before any other torch call.
 pub fn prepare(choice: DeviceChoice, threads: usize) -> Result<Device> {

@@ -1,14 +1,14 @@
 // CUDA graphs through libtorch's own class, for a binary that is not linked to CUDA.
 //
 // The class lives in libtorch_cuda.so, which is opened at run time or not at all, so that its members are looked up by their names there.
-// Streams go by way of c10's registry of devices. No exception leaves: each function returns 0, or 1 with a message in `error`.
+// Streams go by way of c10's registry of devices.
+
+#include "guard.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <dlfcn.h>
 
-#include <cstdio>
-#include <exception>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -40,19 +40,6 @@ void restore(Graph* graph) {
     cuda().exchangeStream(*graph->before);
     graph->before.reset();
   }
-}
-
-template <typename F>
-int guarded(char* error, size_t length, F work) {
-  try {
-    work();
-    return 0;
-  } catch (const std::exception& e) {
-    std::snprintf(error, length, "%s", e.what());
-  } catch (...) {
-    std::snprintf(error, length, "an unknown exception");
-  }
-  return 1;
 }
 
 }  // namespace

@@ -1,0 +1,239 @@
+//! Operations in one pass over memory that libtorch makes of several, each with its gradient: f32 on the CPU. See `fused.cpp`.
+
+use std::ffi::{c_char, c_int};
+
+use anyhow::Result;
+use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
+
+use super::told;
+
+unsafe extern "C" {
+    fn udasa_rms_norm(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        eps: f64,
+        error: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn udasa_swiglu(out: *mut *mut C_tensor, x: *const C_tensor, error: *mut c_char, length: usize) -> c_int;
+    fn udasa_turn(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        cos: *const C_tensor,
+        sin: *const C_tensor,
+        turned: i64,
+        error: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn udasa_token_logprobs(
+        out: *mut *mut C_tensor,
+        logits: *const C_tensor,
+        rows: *const C_tensor,
+        tokens: *const C_tensor,
+        error: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn udasa_adamw(
+        weights: *const C_tensor,
+        gradient: *const C_tensor,
+        m: *const C_tensor,
+        v: *const C_tensor,
+        step: i64,
+        rate: f64,
+        betas: *const f64,
+        weight_decay: f64,
+        eps: f64,
+        divisor: f64,
+        error: *mut c_char,
+        length: usize,
+    ) -> c_int;
+}
+
+/// Whether these operations are made for such a tensor.
+pub fn fits(x: &Tensor) -> bool {
+    x.device() == Device::Cpu && x.kind() == Kind::Float
+}
+
+/// x / √(mean x² + eps) · w over the last dimension; `weight` has its size.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Tensor {
+    check(&[x, weight], weight.dim() == 1 && x.size().last() == weight.size().first());
+    // SAFETY: live tensors, f32 on the CPU, of shapes that fit; so too below.
+    made(|out, error, length| unsafe { udasa_rms_norm(out, x.as_ptr(), weight.as_ptr(), eps, error, length) })
+}
+
+/// silu(a) · b of `[…, 2 F]`, which holds `a` and then `b`: `[…, F]`.
+pub fn swiglu(x: &Tensor) -> Tensor {
+    check(&[x], x.size().last().is_some_and(|n| n % 2 == 0));
+    // SAFETY: see `rms_norm`.
+    made(|out, error, length| unsafe { udasa_swiglu(out, x.as_ptr(), error, length) })
+}
+
+/// Heads `[B, T, N, D]` as `[B, N, T, D]`, the first `turned` of them turned by `cos` and `sin` `[B, T, 1, R]`, whose R numbers of a head are
+/// the first and turn in pairs (i, i + R/2); `sin` is negative in its first half.
+pub fn turn(x: &Tensor, cos: &Tensor, sin: &Tensor, turned: i64) -> Tensor {
+    let (size, table) = (x.size(), cos.size());
+    let fit = size.len() == 4 && table.len() == 4 && size[..2] == table[..2] && table[2] == 1 && table[3] <= size[3];
+    check(&[x, cos, sin], fit && sin.size() == table && (0..=size[2]).contains(&turned) && table[3] % 2 == 0);
+    // SAFETY: see `rms_norm`.
+    made(|out, error, length| unsafe { udasa_turn(out, x.as_ptr(), cos.as_ptr(), sin.as_ptr(), turned, error, length) })
+}
+
+/// log p of `tokens` `[K]` by the `rows` `[K]` of `logits` `[M, V]`, which it takes over: backward writes their gradient into them.
+pub fn token_logprobs(logits: Tensor, rows: &Tensor, tokens: &Tensor) -> Tensor {
+    let below = |x: &Tensor, n: i64| {
+        x.kind() == Kind::Int64
+            && x.dim() == 1
+            && (x.numel() == 0 || (x.min().int64_value(&[]) >= 0 && x.max().int64_value(&[]) < n))
+    };
+    let size = logits.size();
+    let fit = size.len() == 2 && size[1] > 0 && rows.size() == tokens.size() && logits.is_contiguous();
+    check(&[&logits], fit && below(rows, size[0]) && below(tokens, size[1]));
+    let (rows, tokens) = (rows.contiguous(), tokens.contiguous());
+    // SAFETY: see `rms_norm`.
+    made(|out, error, length| unsafe {
+        udasa_token_logprobs(out, logits.as_ptr(), rows.as_ptr(), tokens.as_ptr(), error, length)
+    })
+}
+
+/// A step of AdamW.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Its number, from 1.
+    pub number: i64,
+    /// Learning rate.
+    pub rate: f64,
+    /// β₁, β₂.
+    pub betas: [f64; 2],
+    /// λ.
+    pub weight_decay: f64,
+    /// ε.
+    pub eps: f64,
+    /// The gradient is divided by this.
+    pub divisor: f64,
+}
+
+/// Takes a step in place, by libtorch's fused kernel: `[N]` each, f32, on any device. The gradient may be changed.
+pub fn adamw(weights: &Tensor, gradient: &Tensor, m: &Tensor, v: &Tensor, step: &Step) -> Result<()> {
+    let Step { number, rate, betas, weight_decay, eps, divisor } = *step;
+    // SAFETY: live tensors; libtorch checks the rest.
+    told(|error, length| unsafe {
+        udasa_adamw(
+            weights.as_ptr(),
+            gradient.as_ptr(),
+            m.as_ptr(),
+            v.as_ptr(),
+            number,
+            rate,
+            betas.as_ptr(),
+            weight_decay,
+            eps,
+            divisor,
+            error,
+            length,
+        )
+    })
+}
+
+/// The C++ reads memory as it is told to: this is what keeps it inside.
+fn check(tensors: &[&Tensor], shapes_fit: bool) {
+    assert!(tensors.iter().all(|x| fits(x)) && shapes_fit, "a fused operation was given {tensors:?}");
+}
+
+/// The tensor that a function makes. It panics where that fails, as tch's plain operations do.
+fn made(call: impl FnOnce(*mut *mut C_tensor, *mut c_char, usize) -> c_int) -> Tensor {
+    let mut out = std::ptr::null_mut();
+    match told(|error, length| call(&raw mut out, error, length)) {
+        // SAFETY: where 0 was returned, `out` is a new tensor, which is nobody else's.
+        Ok(()) => unsafe { Tensor::from_ptr(out) },
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers between -2 and 2, the same every time.
+    fn numbers(size: &[i64]) -> Tensor {
+        let n = size.iter().product::<i64>();
+        ((Tensor::arange(n, (Kind::Float, Device::Cpu)) * 0.7310585).sin() * 2.0).view(size)
+    }
+
+    /// Both give the same, and the same gradients by every input, whatever comes after them.
+    fn same(inputs: &[Tensor], fused: impl Fn(&[Tensor]) -> Tensor, plain: impl Fn(&[Tensor]) -> Tensor) {
+        let run = |of: &dyn Fn(&[Tensor]) -> Tensor| {
+            let leaves: Vec<Tensor> =
+                inputs.iter().map(|x| x.detach().copy().set_requires_grad(x.kind() == Kind::Float)).collect();
+            let y = of(&leaves);
+            (&y * numbers(&y.size())).sum(None).backward();
+            let gradients = leaves.iter().filter(|x| x.requires_grad()).map(Tensor::grad);
+            std::iter::once(y.detach()).chain(gradients).collect::<Vec<_>>()
+        };
+        for (ours, theirs) in run(&fused).iter().zip(run(&plain)) {
+            assert_eq!(ours.size(), theirs.size());
+            let (off, most) = ((ours - &theirs).abs().max(), theirs.abs().max());
+            assert!(off.double_value(&[]) <= 2e-6 * most.double_value(&[]).max(1.0), "{off} of {most}");
+        }
+    }
+
+    #[test]
+    fn norms_are_those_of_libtorch_for_odd_sizes_and_many_rows() {
+        for size in [[1, 1, 5], [3, 33, 7], [1, 70, 384]] {
+            let inputs = [numbers(&size), numbers(&[size[2]]) + 1.5];
+            same(&inputs, |x| rms_norm(&x[0], &x[1], 1e-6), |x| x[0].rms_norm(size[2], Some(&x[1]), 1e-6));
+        }
+    }
+
+    #[test]
+    fn gates_are_silu_times_the_other_half_far_from_zero_too() {
+        let far = Tensor::from_slice(&[-200_f32, -90.0, -20.0, 0.0, 30.0, 100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        for x in [numbers(&[2, 9, 26]), far.view([1, 12])] {
+            let half = x.size()[x.dim() - 1] / 2;
+            let plain = |x: &[Tensor]| x[0].narrow(-1, 0, half).silu() * x[0].narrow(-1, half, half);
+            same(&[x], |x| swiglu(&x[0]), plain);
+        }
+    }
+
+    #[test]
+    fn heads_turn_in_whole_or_in_part_and_values_do_not() {
+        for (size, turned) in [(8, 5), (6, 5), (8, 3)] {
+            let (cos, sin) = (numbers(&[2, 3, 1, size]), numbers(&[2, 3, 1, size]) * 0.5);
+            let plain = |x: &[Tensor]| {
+                let part = x[0].narrow(2, 0, turned);
+                let (half, turning) = (size / 2, part.narrow(3, 0, size));
+                let swapped = Tensor::cat(&[turning.narrow(3, half, half), turning.narrow(3, 0, half)], 3);
+                let part = Tensor::cat(&[turning * &cos + swapped * &sin, part.narrow(3, size, 8 - size)], 3);
+                Tensor::cat(&[part, x[0].narrow(2, turned, 5 - turned)], 2).transpose(1, 2)
+            };
+            same(&[numbers(&[2, 3, 5, 8])], |x| turn(&x[0], &cos, &sin, turned), plain);
+        }
+    }
+
+    #[test]
+    fn tokens_have_the_logarithms_of_softmax_where_a_row_has_several_or_none() {
+        let (rows, tokens) = (Tensor::from_slice(&[0_i64, 2, 2, 0, 2]), Tensor::from_slice(&[4_i64, 0, 8998, 4, 0]));
+        let inputs = [numbers(&[4, 8999]) * 20.0];
+        let plain = |x: &[Tensor]| {
+            x[0].log_softmax(-1, Kind::Float).index_select(0, &rows).gather(1, &tokens.unsqueeze(1), false).squeeze()
+        };
+        // A step before it: the logits that it takes over must not be a leaf.
+        same(&inputs, |x| token_logprobs(&x[0] * 1.0, &rows, &tokens), |x| plain(&[&x[0] * 1.0]));
+    }
+
+    #[test]
+    fn what_would_reach_outside_of_memory_is_refused() {
+        let refused = |work: &dyn Fn() -> Tensor| {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).expect_err("refused");
+            assert!(panic.downcast_ref::<String>().is_some_and(|text| text.contains("a fused operation was given")));
+        };
+        let (x, one) = (numbers(&[2, 3]), Tensor::from_slice(&[0_i64]));
+        refused(&|| rms_norm(&x, &numbers(&[4]), 1e-6));
+        refused(&|| rms_norm(&x.to_kind(Kind::Double), &numbers(&[3]), 1e-6));
+        refused(&|| swiglu(&x));
+        refused(&|| token_logprobs(x.copy(), &one, &Tensor::from_slice(&[3_i64])));
+        refused(&|| token_logprobs(x.copy(), &Tensor::from_slice(&[2_i64]), &one));
+        refused(&|| turn(&numbers(&[1, 2, 3, 4]), &numbers(&[1, 2, 1, 6]), &numbers(&[1, 2, 1, 6]), 3));
+    }
+}
