@@ -92,8 +92,14 @@ impl Block {
     fn feed_forward(&self, y: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
         let activate = |x: &Tensor| spec.activation.of(x);
         let f = spec.feed_forward;
-        let adapted = adapter && self.up.parts.iter().any(|part| part.low.is_some());
-        if spec.family.gated && spec.activation == Activation::Silu && shim::fits(y) && !adapted {
+        let adapted = |linear: &Linear| adapter && linear.parts.iter().any(|part| part.low.is_some());
+        if spec.family.gated && spec.activation == Activation::Silu && shim::fits(y) && !adapted(&self.up) {
+            if self.up.takes_lying(y) && self.down.takes_lying(y) && !adapted(&self.down) {
+                let rows = y.reshape([-1, spec.hidden]);
+                let both = self.up.lying(&shim::transposed(&rows)); // [2 F, R]
+                let inner = shim::swiglu(&both.view([1, -1])).view([f, -1]);
+                return shim::transposed(&self.down.lying(&inner)).view_as(y);
+            }
             return self.down.forward(&shim::swiglu(&self.up.product(y)), adapter);
         }
         let inner = match &self.up.forward_parts(y, adapter)[..] {

@@ -206,11 +206,9 @@ fn an_adapter_on_every_layer_learns_and_reads_back_in_pefts_layout() {
         trainer.finish(&model);
         let tuned = model.log_probabilities(&group, true, |_| {}).expect("scores");
         assert!(tuned[0] > idle[0] + 0.1, "{name}: {} {}", idle[0], tuned[0]);
-        assert_eq!(
-            model.log_probabilities(&group, false, |_| {}).expect("scores"),
-            idle,
-            "{name}: under it nothing changed"
-        );
+        // What is computed in one pass without an adapter is several with it: the last bits differ.
+        let under = model.log_probabilities(&group, false, |_| {}).expect("scores");
+        assert!((under[0] - idle[0]).abs() < 1e-4, "{name}: under it nothing changed: {under:?} {idle:?}");
         for ((parameter, old), (_, new)) in base.iter().zip(model.decoder.parameters()) {
             assert!(new == *old, "{name}: {parameter} moved under the adapter");
         }

@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use anyhow::{Result, anyhow};
 
-pub use fused::{Step, adamw, fits, rms_norm, swiglu, token_logprobs, turn};
+pub use fused::{Step, adamw, fits, rms_norm, swiglu, token_logprobs, transposed, turn};
 pub use graph::Graph;
 
 /// Calls one of the functions, with room for its message.
