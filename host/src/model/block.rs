@@ -57,8 +57,7 @@ impl Block {
         let (b, t) = (x.size()[0], x.size()[1]);
         let (h, g, d) = (spec.heads, spec.kv_heads, spec.head_size);
         let y = normed(self.before_attention.as_ref(), x);
-        let adapted = adapter && self.qkv.parts.iter().any(|part| part.low.is_some());
-        if self.head_norms.is_none() && !adapted {
+        if self.head_norms.is_none() && !self.qkv.is_changed(adapter) {
             return self.qkv.product(&y).view([b, t, h + 2 * g, d]);
         }
         let parts = self.qkv.forward_parts(&y, adapter);
@@ -92,9 +91,9 @@ impl Block {
     fn feed_forward(&self, y: &Tensor, spec: &Spec, adapter: bool) -> Tensor {
         let activate = |x: &Tensor| spec.activation.of(x);
         let f = spec.feed_forward;
-        let adapted = |linear: &Linear| adapter && linear.parts.iter().any(|part| part.low.is_some());
-        if spec.family.gated && spec.activation == Activation::Silu && shim::fits(y) && !adapted(&self.up) {
-            if self.up.takes_lying(y) && self.down.takes_lying(y) && !adapted(&self.down) {
+        let fused = spec.family.gated && spec.activation == Activation::Silu && shim::fits(y);
+        if fused && !self.up.is_changed(adapter) {
+            if self.up.takes_lying(y) && self.down.takes_lying(y) && !self.down.is_changed(adapter) {
                 let rows = y.reshape([-1, spec.hidden]);
                 let both = self.up.lying(&shim::transposed(&rows)); // [2 F, R]
                 let inner = shim::swiglu(&both.view([1, -1])).view([f, -1]);

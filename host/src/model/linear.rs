@@ -146,6 +146,11 @@ impl Linear {
         }
     }
 
+    /// Whether an adapter adds to a part of it, in a pass with or without.
+    pub fn is_changed(&self, adapter: bool) -> bool {
+        adapter && self.parts.iter().any(|part| part.low.is_some())
+    }
+
     /// Whether [`Self::lying`] is the faster way to multiply the rows of `x`.
     pub fn takes_lying(&self, x: &Tensor) -> bool {
         !self.transposed && self.bias.is_none() && lies(x, &self.weight, ROWS_THAT_LIE)

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -125,7 +125,12 @@ pub struct Step {
 /// Takes a step in place, by libtorch's fused kernel: `[N]` each, f32, on any device. The gradient may be changed.
 pub fn adamw(weights: &Tensor, gradient: &Tensor, m: &Tensor, v: &Tensor, step: &Step) -> Result<()> {
     let Step { number, rate, betas, weight_decay, eps, divisor } = *step;
-    // SAFETY: live tensors; libtorch checks the rest.
+    let alike = |x: &&Tensor| x.size() == weights.size() && x.kind() == Kind::Float && x.device() == weights.device();
+    ensure!(
+        [weights, gradient, m, v].iter().all(alike),
+        "the vectors of an AdamW step differ in shape, format or place"
+    );
+    // SAFETY: live tensors, all of one size and format.
     told(|error, length| unsafe {
         udasa_adamw(
             weights.as_ptr(),
