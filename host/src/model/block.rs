@@ -93,12 +93,6 @@ impl Block {
         let f = spec.feed_forward;
         let fused = spec.family.gated && spec.activation == Activation::Silu && shim::fits(y);
         if fused && !self.up.is_changed(adapter) {
-            if self.up.takes_lying(y) && self.down.takes_lying(y) && !self.down.is_changed(adapter) {
-                let rows = y.reshape([-1, spec.hidden]);
-                let both = self.up.lying(&shim::transposed(&rows)); // [2 F, R]
-                let inner = shim::swiglu(&both.view([1, -1])).view([f, -1]);
-                return shim::transposed(&self.down.lying(&inner)).view_as(y);
-            }
             return self.down.forward(&shim::swiglu(&self.up.product(y)), adapter);
         }
         let inner = match &self.up.forward_parts(y, adapter)[..] {

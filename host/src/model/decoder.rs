@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::attention::{self, Masks, Turns, attend};
 use super::block::Block;
 use super::chains::Chains;
-use super::linear::{Linear, New, Norm, Role, Source, product};
+use super::linear::{Linear, Matrix, New, Norm, Role, Source};
 use super::lora::{Adapter, Low};
 use super::spec::Spec;
 use super::weights::{Census, Weights};
@@ -25,8 +25,8 @@ pub struct Decoder {
     places: Option<Tensor>, // [positions, C]; none where positions are rotary
     blocks: Vec<Block>,
     norm: Norm,
-    head: Option<Tensor>, // [V, C]; none where tied
-    turns: Vec<Turns>,    // one for each of the spec's ropes
+    head: Matrix,      // [V, C]; the embedding where tied
+    turns: Vec<Turns>, // one for each of the spec's ropes
 }
 
 /// Keys and values of one block: `[B, G, S, D]` each.
@@ -118,9 +118,10 @@ impl Decoder {
         }
         let norm = Norm::read(source, &spec, root, names.norm, c)?;
         let head = match spec.tied {
-            true => None,
-            false => Some(source.take(HEAD, &[spec.vocabulary, c], Role::Matrix(c))?),
+            true => embedding.shallow_clone(),
+            false => source.take(HEAD, &[spec.vocabulary, c], Role::Matrix(c))?,
         };
+        let head = Matrix::new(head, false);
         Ok(Self { root, embedding, places, blocks, norm, head, turns: Vec::new(), spec })
     }
 
@@ -135,8 +136,8 @@ impl Decoder {
             block.parameters(&format!("{root}{}{i}.", names.layers), &mut all);
         }
         self.norm.parameters(root, &mut all);
-        if let Some(head) = &self.head {
-            all.push((HEAD.to_owned(), head.shallow_clone()));
+        if !self.spec.tied {
+            all.push((HEAD.to_owned(), self.head.weight().shallow_clone()));
         }
         all
     }
@@ -147,7 +148,9 @@ impl Decoder {
             [Some(&self.embedding), self.places.as_ref()].into_iter().flatten().map(Tensor::shallow_clone).collect();
         self.blocks.iter().for_each(|block| block.leaves(&mut all));
         self.norm.leaves(&mut all);
-        all.extend(self.head.iter().map(Tensor::shallow_clone));
+        if !self.spec.tied {
+            all.push(self.head.weight().shallow_clone());
+        }
         all
     }
 
@@ -187,38 +190,28 @@ impl Decoder {
 
     /// Final hidden states `[B, T, C]`, normed and ready for [`Self::logits`].
     pub fn hidden(&self, input: &Input) -> Tensor {
-        self.prefill(input, |_, _, _| {})
+        let mut masks = Masks::new(input, input.ids.size()[1]);
+        self.step(input, |block, [q, k, v]| attend(q, k, v, &mut masks, &self.spec, block))
     }
 
     /// The same `[U, C]` at the positions wanted alone: of the last block's others nothing is needed but keys and values.
     pub fn hidden_at(&self, input: &Input, aim: &Aim) -> Tensor {
+        self.prefill(input, aim, |_, _, _| {})
+    }
+
+    /// As [`Self::hidden_at`]; `keep` is given every block's keys and values `[B, G, T, D]`, for decoding on.
+    pub fn prefill(&self, input: &Input, aim: &Aim, mut keep: impl FnMut(usize, &Tensor, &Tensor)) -> Tensor {
         let mut pass = self.pass(input, aim);
         let mut x = self.embed(input);
         for i in 0..self.blocks.len() {
-            x = self.block_at(i, x, &mut pass, aim);
+            x = self.block_at(i, x, &mut pass, aim, &mut keep);
         }
         self.last(&x)
     }
 
-    /// As [`Self::hidden`]; `keep` is given every block's keys and values `[B, G, T, D]`, for decoding on.
-    pub fn prefill(&self, input: &Input, mut keep: impl FnMut(usize, &Tensor, &Tensor)) -> Tensor {
-        let mut masks = Masks::new(input, input.ids.size()[1]);
-        self.run(input, |block, [q, k, v]| {
-            keep(block, k, v);
-            attend(q, k, v, &mut masks, &self.spec, block)
-        })
-    }
-
-    /// One more position for every row, hidden states `[B, 1, C]`. `attend` is given every block's queries `[B, H, 1, D]`, keys and values
-    /// `[B, G, 1, D]`, and returns `[B, H, 1, D]`.
-    pub fn step(&self, input: &Input, attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
-        self.run(input, attend)
-    }
-
     /// Logits `[…, V]` of hidden states `[…, C]`, in f32.
     pub fn logits(&self, hidden: &Tensor) -> Tensor {
-        let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let logits = product(hidden, head).to_kind(Kind::Float);
+        let logits = self.head.times(hidden, None).to_kind(Kind::Float);
         let times = self.spec.multipliers.logits;
         let logits = if times == 1.0 { logits } else { logits / times };
         match self.spec.caps.logits {
@@ -227,8 +220,9 @@ impl Decoder {
         }
     }
 
-    /// The whole pass; `attend` is given each block's turned queries, its keys and its values.
-    fn run(&self, input: &Input, mut attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
+    /// Final hidden states `[B, T, C]` of any attention: `attend` is given every block's turned queries `[B, H, T, D]`, keys and values
+    /// `[B, G, T, D]`, and returns `[B, H, T, D]`.
+    pub fn step(&self, input: &Input, mut attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
         let turns = self.turns_at(input);
         let mut x = self.embed(input); // [B, T, C]
         for (i, block) in self.blocks.iter().enumerate() {
@@ -250,12 +244,20 @@ impl Decoder {
         }
     }
 
-    /// One block in full; after the last one only the positions wanted are left, `[1, U, C]`.
-    pub(super) fn block_at(&self, i: usize, x: Tensor, pass: &mut Pass, aim: &Aim) -> Tensor {
+    /// One block in full, whose keys and values `keep` is given; after the last one only the positions wanted are left, `[1, U, C]`.
+    pub(super) fn block_at(
+        &self,
+        i: usize,
+        x: Tensor,
+        pass: &mut Pass,
+        aim: &Aim,
+        keep: &mut impl FnMut(usize, &Tensor, &Tensor),
+    ) -> Tensor {
         if let Some(seed) = pass.seed {
             tch::manual_seed(seed.wrapping_add(i as u64).cast_signed());
         }
         let [q, k, v] = self.project(i, &x, &pass.turns, pass.adapter);
+        keep(i, &k, &v);
         let mut context = match pass.chains {
             Some(chains) => chains.attend(&q, &k, &v, &self.spec, i),
             None => attend(&q, &k, &v, &mut pass.masks, &self.spec, i),
@@ -281,6 +283,11 @@ impl Decoder {
 
     fn turns_at(&self, input: &Input) -> Vec<Turns> {
         self.turns.iter().map(|turns| turns.at(input.positions)).collect()
+    }
+
+    /// Everything that multiplies, in the order in which it is worth prepacking.
+    pub(super) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        std::iter::once(&self.head).chain(self.blocks.iter().flat_map(Block::linears).map(|linear| &linear.matrix))
     }
 
     /// The number of blocks.

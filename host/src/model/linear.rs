@@ -1,11 +1,13 @@
 //! The two things with parameters that a decoder is built of, a matrix and a norm, and where their parameters come from.
 
+use std::cell::RefCell;
+
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::device;
 use super::lora::Low;
-use super::shim;
+use super::shim::{self, Prepacked};
 use super::spec::{NormKind, Spec};
 
 /// Where parameters come from: a model folder, or a generator.
@@ -52,14 +54,74 @@ impl<F: FnMut() -> f32> Source for New<F> {
     }
 }
 
+/// What inputs are multiplied by.
+pub struct Matrix {
+    weight: Tensor, // [out, in]; [in, out] where transposed
+    transposed: bool,
+    /// The same laid out for products without gradients, while there are many.
+    prepacked: RefCell<Option<Prepacked>>,
+}
+
+impl Matrix {
+    /// Of a weight `[out, in]`, `[in, out]` where `transposed`.
+    pub fn new(weight: Tensor, transposed: bool) -> Self {
+        Self { weight, transposed, prepacked: RefCell::new(None) }
+    }
+
+    /// Its numbers.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// `x` `[…, in]` → `[…, out]`.
+    ///
+    /// A CPU without bf16 units multiplies bf16 matrices several times slower than f32 ones, so they are widened piece by piece, which is as
+    /// exact or more; not where gradients are wanted, which would keep the pieces.
+    pub fn times(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let and_bias = |y: Tensor| match bias {
+            Some(bias) => y + bias,
+            None => y,
+        };
+        match &*self.prepacked.borrow() {
+            Some(prepacked) => and_bias(prepacked.times(x)),
+            None if self.transposed => x.linear(&self.weight.tr(), bias),
+            None if is_widened(x, &self.weight) => and_bias(widened_product(x, &self.weight)),
+            None => x.linear(&self.weight, bias),
+        }
+    }
+
+    /// Prepacks it, if that takes no more than `room` bytes, which it takes from there. Until [`Self::forget_prepacked`] it must not change,
+    /// and what it is multiplied by must not want gradients.
+    pub fn prepack(&self, room: &mut usize) {
+        let bytes = self.weight.numel() * self.weight.kind().elt_size_in_bytes();
+        if let Some(left) = room.checked_sub(bytes)
+            && let Some(prepacked) = Prepacked::new(&self.weight, self.transposed)
+        {
+            *room = left;
+            self.prepacked.replace(Some(prepacked));
+        }
+    }
+
+    /// Whether it is prepacked.
+    #[cfg(test)]
+    pub fn is_prepacked(&self) -> bool {
+        self.prepacked.borrow().is_some()
+    }
+
+    /// Goes back to the weight as it is stored.
+    pub fn forget_prepacked(&self) {
+        self.prepacked.take();
+    }
+}
+
 /// A matrix with or without a bias. What Hugging Face stores as several matrices over the same inputs is one here: one product instead of
 /// three.
 pub struct Linear {
     /// Its rows, by the names they have there.
     pub parts: Vec<Part>,
-    weight: Tensor, // [out, in]; [in, out] where transposed
+    /// All of them, one above the other.
+    pub matrix: Matrix,
     bias: Option<Tensor>,
-    transposed: bool,
 }
 
 /// Some rows of a matrix, and the low-rank change to them where there is an adapter.
@@ -108,17 +170,17 @@ impl Linear {
                 Err(several) => Ok(Some(Tensor::f_cat(&several, dim)?)),
             }
         };
+        let weight = join(weights, if transposed { 1 } else { 0 })?.context("a matrix without a name")?;
         Ok(Self {
             parts: parts.iter().map(|&(name, out)| Part { name, out, low: None }).collect(),
-            weight: join(weights, if transposed { 1 } else { 0 })?.context("a matrix without a name")?,
+            matrix: Matrix::new(weight, transposed),
             bias: join(biases, 0)?,
-            transposed,
         })
     }
 
     /// Inputs.
     pub fn input(&self) -> i64 {
-        self.weight.size()[if self.transposed { 0 } else { 1 }]
+        self.matrix.weight.size()[if self.matrix.transposed { 0 } else { 1 }]
     }
 
     /// `x` `[…, in]` → `[…, out]` of a matrix in one part.
@@ -138,12 +200,7 @@ impl Linear {
 
     /// `x` `[…, in]` → `[…, out]`, all parts side by side, without an adapter.
     pub fn product(&self, x: &Tensor) -> Tensor {
-        match (self.transposed, &self.bias) {
-            (false, None) => product(x, &self.weight),
-            (false, Some(bias)) if is_widened(x, &self.weight) => product(x, &self.weight) + bias,
-            (false, bias) => x.linear(&self.weight, bias.as_ref()),
-            (true, bias) => x.linear(&self.weight.tr(), bias.as_ref()),
-        }
+        self.matrix.times(x, self.bias.as_ref())
     }
 
     /// Whether an adapter adds to a part of it, in a pass with or without.
@@ -151,22 +208,12 @@ impl Linear {
         adapter && self.parts.iter().any(|part| part.low.is_some())
     }
 
-    /// Whether [`Self::lying`] is the faster way to multiply the rows of `x`.
-    pub fn takes_lying(&self, x: &Tensor) -> bool {
-        !self.transposed && self.bias.is_none() && lies(x, &self.weight, ROWS_THAT_LIE)
-    }
-
-    /// `[in, R]` → `[out, R]`: R rows as columns, all parts one above the other, without an adapter.
-    pub fn lying(&self, x: &Tensor) -> Tensor {
-        self.weight.mm(x)
-    }
-
     /// Adds the adapter's change to the weight, and forgets the adapter.
     pub fn merge(&mut self) {
-        let windows = self.windows(&self.weight, self.rows());
+        let windows = self.windows(&self.matrix.weight, self.rows());
         for (part, mut weight) in self.parts.iter_mut().zip(windows) {
             if let Some(low) = part.low.take() {
-                let change = if self.transposed { low.matrix().tr() } else { low.matrix() };
+                let change = if self.matrix.transposed { low.matrix().tr() } else { low.matrix() };
                 let merged = weight.to_kind(Kind::Float) + change;
                 weight.copy_(&merged);
             }
@@ -175,7 +222,7 @@ impl Linear {
 
     /// Its parameters by the names of its parts, the adapter's not among them: windows on what [`Self::leaves`] gives.
     pub fn parameters(&self, at: &str, all: &mut Vec<(String, Tensor)>) {
-        let weights = self.windows(&self.weight, self.rows());
+        let weights = self.windows(&self.matrix.weight, self.rows());
         let mut biases = self.bias.iter().flat_map(|bias| self.windows(bias, 0));
         for (part, weight) in self.parts.iter().zip(weights) {
             all.push((format!("{at}{}.weight", part.name), weight));
@@ -185,12 +232,12 @@ impl Linear {
 
     /// Its parameters as they are stored.
     pub fn leaves(&self, all: &mut Vec<Tensor>) {
-        all.extend([Some(&self.weight), self.bias.as_ref()].into_iter().flatten().map(Tensor::shallow_clone));
+        all.extend([Some(&self.matrix.weight), self.bias.as_ref()].into_iter().flatten().map(Tensor::shallow_clone));
     }
 
     /// The weight's dimension that outputs stand in.
     fn rows(&self) -> i64 {
-        i64::from(self.transposed)
+        i64::from(self.matrix.transposed)
     }
 
     fn windows(&self, whole: &Tensor, dim: i64) -> Vec<Tensor> {
@@ -202,23 +249,10 @@ impl Linear {
     }
 }
 
-/// `x` `[…, in]` times a matrix `[out, in]`.
-///
-/// A CPU without bf16 units multiplies bf16 matrices several times slower than f32 ones, so they are widened piece by piece, which is as
-/// exact or more; not where gradients are wanted, which would keep the pieces.
-pub fn product(x: &Tensor, weight: &Tensor) -> Tensor {
+/// `x` `[…, in]` times a bf16 matrix `[out, in]`, which is widened to f32 piece by piece.
+fn widened_product(x: &Tensor, weight: &Tensor) -> Tensor {
     let (out, input) = (weight.size()[0], weight.size()[1]);
     let mut shape = x.size();
-    if lies(x, weight, FEW_ROWS) {
-        if let Some(last) = shape.last_mut() {
-            *last = out;
-        }
-        let y = weight.mm(&shim::transposed(&x.reshape([-1, input])));
-        return shim::transposed(&y).view(&shape[..]);
-    }
-    if !is_widened(x, weight) {
-        return x.linear::<Tensor>(weight, None);
-    }
     let rows = x.to_kind(Kind::Float).reshape([-1, input]);
     let y = Tensor::empty([rows.size()[0], out], (Kind::Float, x.device()));
     let step = (PIECE / input).max(1);
@@ -231,19 +265,6 @@ pub fn product(x: &Tensor, weight: &Tensor) -> Tensor {
         *last = out;
     }
     y.view(&shape[..]).to_kind(x.kind())
-}
-
-/// For a few rows at a time, as in sampling, a CPU multiplies `W xᵀ` faster than `x Wᵀ`: libtorch's product first copies the whole matrix
-/// the other way round for that one. From how many rows on, and up to how many it pays to turn the result back too (measured: 1.2 to 2
-/// times as fast).
-const FEW_ROWS: std::ops::RangeInclusive<i64> = 4..=64;
-/// Up to how many it pays where the result need not be turned back.
-const ROWS_THAT_LIE: std::ops::RangeInclusive<i64> = 4..=192;
-
-/// Whether the product is made with the rows of `x` as columns.
-fn lies(x: &Tensor, weight: &Tensor, rows: std::ops::RangeInclusive<i64>) -> bool {
-    let n = x.numel() as i64 / x.size().last().map_or(1, |&width| width.max(1));
-    shim::fits(x) && shim::fits(weight) && rows.contains(&n) && !x.requires_grad() && !weight.requires_grad()
 }
 
 /// Numbers of a piece that is widened: a few megabytes, which stay in the cache.

@@ -1,11 +1,11 @@
 //! What sampling takes in memory, from the config alone: before anything is loaded.
 
-use tch::Kind;
+use tch::{Device, Kind};
 
 use super::device;
 use super::sampler::{LOGIT_ROWS, PROMPT_TOKENS, Sizes};
 use super::spec::Spec;
-use crate::config::{Dtype, Generate};
+use crate::config::{Generate, ModelSection};
 
 /// Bytes that sampling takes, by what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct SamplingMemory {
     pub weights: usize,
     /// Keys and values at the most.
     pub cache: usize,
+    /// Prepacked matrices: a layout in which they multiply faster, on the CPU in f32.
+    pub prepacked: usize,
     /// What one pass holds beside them, at the most.
     pub activations: usize,
     /// The program and libtorch, as they lie in memory before anything is loaded.
@@ -25,8 +27,9 @@ const PROGRAM: usize = 150 << 20;
 
 impl SamplingMemory {
     /// For a model of this shape. The cache is what `generate.memory_mib` allows, where the model's positions can fill it.
-    pub fn plan(spec: &Spec, dtype: Dtype, generate: &Generate) -> Self {
-        let kind = device::kind(dtype);
+    pub fn plan(spec: &Spec, model: &ModelSection, generate: &Generate) -> Self {
+        let kind = device::kind(model.dtype);
+        let is_prepacked = kind == Kind::Float && matches!(device::prepare(model.device, 0), Ok(Device::Cpu));
         let prompt = (spec.positions as usize).saturating_sub(generate.max_tokens);
         let sizes = Sizes { places: generate.unit, slots: generate.responses, prompt, response: generate.max_tokens };
         let (blocks, head) = spec.matrix_numbers();
@@ -36,9 +39,12 @@ impl SamplingMemory {
         let pass = tokens * (3 * spec.feed_forward + 6 * spec.hidden) as usize * 4;
         // When tokens are drawn: logits and probabilities in f32.
         let draw = 2 * LOGIT_ROWS * spec.vocabulary as usize * 4;
+        let cache = cache_bytes(spec, kind, sizes).min(generate.memory_mib << 20);
+        let prepacked = if is_prepacked { (blocks + head) as usize * kind.elt_size_in_bytes() } else { 0 };
         Self {
             weights: (blocks + tables) as usize * kind.elt_size_in_bytes(),
-            cache: cache_bytes(spec, kind, sizes).min(generate.memory_mib << 20),
+            cache,
+            prepacked: prepacked.min((generate.memory_mib << 20) - cache),
             activations: pass.max(draw),
             program: PROGRAM,
         }
@@ -46,7 +52,7 @@ impl SamplingMemory {
 
     /// All of it.
     pub fn total(&self) -> usize {
-        self.weights + self.cache + self.activations + self.program
+        self.weights + self.cache + self.prepacked + self.activations + self.program
     }
 }
 
@@ -59,7 +65,7 @@ pub fn cache_bytes(spec: &Spec, kind: Kind, sizes: Sizes) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::NewModel;
+    use crate::config::{DeviceChoice, Dtype, NewModel};
 
     fn spec() -> Spec {
         let new =
@@ -67,22 +73,30 @@ mod tests {
         Spec::new_model(&new, 1000).expect("a sound shape")
     }
 
-    #[test]
-    fn weights_and_cache_are_counted_number_by_number() {
-        let generate = Generate { responses: 3, max_tokens: 32, unit: 5, ..Generate::default() };
-        let plan = SamplingMemory::plan(&spec(), Dtype::F32, &generate);
-        // Two blocks of four attention and three feed-forward matrices, and one table for both ends.
-        assert_eq!(plan.weights, 4 * (2 * (4 * 64 * 64 + 3 * 64 * 128) + 1000 * 64));
-        // Five places of a prompt of 64 and three responses of 32 tokens; keys and values of 64 numbers in two blocks.
-        assert_eq!(plan.cache, 4 * 5 * (64 + 3 * 32) * 2 * 64 * 2);
-        let half = SamplingMemory::plan(&spec(), Dtype::Bf16, &generate);
-        assert_eq!((half.weights * 2, half.cache * 2), (plan.weights, plan.cache));
-        assert_eq!(plan.total(), plan.weights + plan.cache + plan.activations + plan.program);
+    fn plan(dtype: Dtype, generate: &Generate) -> SamplingMemory {
+        let model = ModelSection { device: DeviceChoice::Cpu, dtype, ..ModelSection::default() };
+        SamplingMemory::plan(&spec(), &model, generate)
     }
 
     #[test]
-    fn the_cache_is_never_planned_above_what_the_config_allows() {
+    fn weights_and_cache_are_counted_number_by_number() {
+        let generate = Generate { responses: 3, max_tokens: 32, unit: 5, ..Generate::default() };
+        let whole = plan(Dtype::F32, &generate);
+        // Two blocks of four attention and three feed-forward matrices, and one table for both ends.
+        assert_eq!(whole.weights, 4 * (2 * (4 * 64 * 64 + 3 * 64 * 128) + 1000 * 64));
+        // Five places of a prompt of 64 and three responses of 32 tokens; keys and values of 64 numbers in two blocks.
+        assert_eq!(whole.cache, 4 * 5 * (64 + 3 * 32) * 2 * 64 * 2);
+        let half = plan(Dtype::Bf16, &generate);
+        assert_eq!((half.weights * 2, half.cache * 2), (whole.weights, whole.cache));
+        // The one table is read as it is and, prepacked, multiplied by; bf16 matrices are not prepacked.
+        assert_eq!((whole.prepacked, half.prepacked), (whole.weights, 0));
+        assert_eq!(whole.total(), whole.weights + whole.cache + whole.prepacked + whole.activations + whole.program);
+    }
+
+    #[test]
+    fn cache_and_prepacked_matrices_are_never_planned_above_what_the_config_allows() {
         let generate = Generate { memory_mib: 1, responses: 64, unit: 64, max_tokens: 32, ..Generate::default() };
-        assert_eq!(SamplingMemory::plan(&spec(), Dtype::F32, &generate).cache, 1 << 20);
+        let tight = plan(Dtype::F32, &generate);
+        assert_eq!((tight.cache, tight.prepacked), (1 << 20, 0));
     }
 }

@@ -6,6 +6,7 @@
 mod spec;
 mod weights;
 mod linear;
+mod prepacking;
 mod attention;
 mod block;
 mod decoder;
@@ -45,7 +46,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use checkpoint::{Checkpoints, Saved, checksum};
 pub use decoder::Decoder;
-pub use device::{copy_rate, device_memory, matmul_rate, processor_seconds, resident};
+pub use device::{copy_rate, device_memory, matmul_rate, processor_seconds, resident, take_large_pages};
 pub use division::Budget;
 pub use look::{Facts, Memory, inspect, logits};
 pub use memory::SamplingMemory;

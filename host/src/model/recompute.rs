@@ -21,7 +21,7 @@ impl Decoder {
             let mut inputs = Vec::with_capacity(self.depth());
             for i in 0..self.depth() {
                 inputs.push(x.shallow_clone());
-                x = self.block_at(i, x, &mut pass, aim);
+                x = self.block_at(i, x, &mut pass, aim, &mut |_, _, _| {});
             }
             Kept { inputs, last: x }
         })
@@ -39,7 +39,7 @@ impl Decoder {
         let mut gradient = last;
         for (i, x) in kept.inputs.into_iter().enumerate().rev() {
             let x = x.detach().set_requires_grad(true);
-            let y = self.block_at(i, x.shallow_clone(), &mut pass, aim);
+            let y = self.block_at(i, x.shallow_clone(), &mut pass, aim, &mut |_, _, _| {});
             // The derivative of Σ y·g by y is g.
             (y * &gradient).sum(None).f_backward()?;
             gradient = x.grad();

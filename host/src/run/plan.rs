@@ -37,11 +37,12 @@ fn write_plan(out: &mut String, prepared: &Prepared, records: &Records, options:
     writeln!(out, "prompts     {}", prompts(cfg, count.as_ref()))?;
 
     if let Some(memory) = memory(cfg, count.and_then(Result::ok)) {
-        let [weights, cache, activations, program] =
-            [memory.weights, memory.cache, memory.activations, memory.program].map(|bytes| size(bytes as u64));
+        let [weights, cache, prepacked, activations, program] =
+            [memory.weights, memory.cache, memory.prepacked, memory.activations, memory.program]
+                .map(|bytes| size(bytes as u64));
         writeln!(
             out,
-            "memory      sampling at most {}: weights {weights}, keys and values {cache}, activations {activations}, program {program}",
+            "memory      sampling at most {}: weights {weights}, keys and values {cache}, prepacked matrices {prepacked}, activations {activations}, program {program}",
             size(memory.total() as u64)
         )?;
     }
@@ -137,7 +138,7 @@ fn state(room: Room, prepared: &Prepared, records: &Records, options: &Options) 
 fn memory(cfg: &Config, prompts: Option<usize>) -> Option<SamplingMemory> {
     let spec = Spec::read(cfg.model.path.as_ref().filter(|_| cfg.generate.from.is_none())?).ok()?;
     let at_once = prompts.map_or(cfg.generate.unit, |n| n.min(cfg.generate.unit));
-    Some(SamplingMemory::plan(&spec, cfg.model.dtype, &Generate { unit: at_once, ..cfg.generate.clone() }))
+    Some(SamplingMemory::plan(&spec, &cfg.model, &Generate { unit: at_once, ..cfg.generate.clone() }))
 }
 
 /// How many prompts there are to sample; none where it is not cheap to know.

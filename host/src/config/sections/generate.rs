@@ -47,7 +47,7 @@ pub struct Generate {
     #[schemars(range(min = 1, max = 65_536))]
     pub unit: usize,
     /// Mebibytes for keys and values: as many prompts as fit are sampled at once, each with all its responses. Where libtorch has less, half
-    /// as many are tried.
+    /// as many are tried. What is left holds f32 matrices in the layout in which a CPU multiplies them faster.
     #[schemars(range(min = 1, max = 16_777_216))]
     pub memory_mib: usize,
 }

@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 
 use super::super::Model;
 use super::super::batches::padded;
-use super::super::decoder::Input;
+use super::super::decoder::{Aim, Input};
 use super::cache::{Cache, Growing, Round, Sizes};
 use super::draw::{Drawn, draw};
 use super::recorder::{Recorder, Step};
@@ -102,11 +102,11 @@ impl<'a> Batch<'a> {
             mask: None,
             adapter: true,
         };
-        let cache = &self.cache;
-        let hidden = self.model.decoder.prefill(&input, |block, k, v| cache.write_prompts(block, first, k, v));
         let last = |(row, &request): (usize, &usize)| (row * width + self.requests[request].prompt.len()) as i64 - 1;
         let last: Vec<i64> = admitted.iter().enumerate().map(last).collect();
-        let hidden = hidden.view([a * t, -1]).index_select(0, &Tensor::f_from_slice(&last)?.f_to_device(device)?);
+        let aim = Aim { wanted: &Tensor::f_from_slice(&last)?.f_to_device(device)?, chains: None, seed: None };
+        let cache = &self.cache;
+        let hidden = self.model.decoder.prefill(&input, &aim, |block, k, v| cache.write_prompts(block, first, k, v));
         for &request in &admitted {
             let place = self.place(request)?;
             self.places.push(place);

@@ -40,7 +40,7 @@ pub struct Sampling {
     pub max_tokens: usize,
     /// Texts that end a response, which keeps them.
     pub stop: Vec<String>,
-    /// Bytes that keys and values may take.
+    /// Bytes that keys and values may take, and prepacked matrices what these leave.
     pub memory: usize,
 }
 
@@ -93,15 +93,25 @@ impl Model {
         }
         let prompt = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
         let mut sizes = Sizes { places: 1, slots, prompt, response: sampling.max_tokens };
-        sizes.places =
-            (sampling.memory / cache_bytes(&self.decoder.spec, self.kind, sizes).max(1)).clamp(1, requests.len());
+        sizes.places = (sampling.memory / self.cache_bytes(sizes).max(1)).clamp(1, requests.len());
         self.sample_in(requests, sampling, sizes)
+    }
+
+    fn cache_bytes(&self, sizes: Sizes) -> usize {
+        cache_bytes(&self.decoder.spec, self.kind, sizes)
     }
 
     /// The same in buffers of these sizes; where there is no memory for them, in half as many places.
     fn sample_in(&self, requests: &[Request], sampling: &Sampling, mut sizes: Sizes) -> Result<Vec<Vec<Sampled>>> {
+        let tokens = requests.iter().map(|r| r.prompt.len() + r.seeds.len() * sampling.max_tokens).sum();
         loop {
-            if let Some(sampled) = attempt(|| no_grad(|| Batch::new(self, requests, sampling, sizes)?.run()))? {
+            let sampled = attempt(|| {
+                let batch = Batch::new(self, requests, sampling, sizes)?;
+                let _prepacked =
+                    self.decoder.prepacked(tokens, sampling.memory.saturating_sub(self.cache_bytes(sizes)));
+                no_grad(|| batch.run())
+            })?;
+            if let Some(sampled) = sampled {
                 return Ok(sampled);
             }
             if sizes.places == 1 {

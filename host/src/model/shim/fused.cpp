@@ -254,36 +254,6 @@ struct Turn : Function<Turn> {
   }
 };
 
-// ---- [R, C] → [C, R], in squares that stay in the first cache. Without a gradient.
-
-constexpr int64_t SIDE = 16;
-
-// Columns from..to.
-EACH_PROCESSOR void transpose(const float* x, float* y, int64_t rows, int64_t columns, int64_t from, int64_t to) {
-  for (int64_t i0 = 0; i0 < rows; i0 += SIDE) {
-    for (int64_t j0 = from; j0 < to; j0 += SIDE) {
-      const int64_t height = std::min(SIDE, rows - i0), width = std::min(SIDE, to - j0);
-      float square[SIDE][SIDE];
-      for (int64_t i = 0; i < height; i++) std::memcpy(square[i], x + (i0 + i) * columns + j0, width * sizeof(float));
-      for (int64_t j = 0; j < width; j++) {
-        for (int64_t i = 0; i < height; i++) y[(j0 + j) * rows + i0 + i] = square[i][j];
-      }
-    }
-  }
-}
-
-Tensor transposed(const Tensor& given) {
-  const auto x = given.contiguous();
-  const int64_t rows = x.size(0), columns = x.size(1);
-  auto y = at::empty({columns, rows}, x.options());
-  const auto* xs = x.const_data_ptr<float>();
-  auto* ys = y.mutable_data_ptr<float>();
-  in_parallel((columns + SIDE - 1) / SIDE, rows * SIDE, [&](int64_t from, int64_t to) {
-    transpose(xs, ys, rows, columns, from * SIDE, std::min(to * SIDE, columns));
-  });
-  return y;
-}
-
 // ---- log p of some tokens by rows of logits, which the gradient overwrites.
 
 EACH_PROCESSOR void log_sums(const float* x, float* sums, int64_t rows, int64_t n) {
@@ -367,10 +337,6 @@ int udasa_swiglu(Tensor** out, const Tensor* x, char* error, size_t length) {
 
 int udasa_turn(Tensor** out, const Tensor* x, const Tensor* cos, const Tensor* sin, int64_t turned, char* error, size_t length) {
   return made(out, error, length, [&] { return Turn::apply(*x, *cos, *sin, turned); });
-}
-
-int udasa_transposed(Tensor** out, const Tensor* x, char* error, size_t length) {
-  return made(out, error, length, [&] { return transposed(*x); });
 }
 
 int udasa_token_logprobs(Tensor** out, const Tensor* logits, const Tensor* rows, const Tensor* tokens, char* error, size_t length) {

@@ -18,7 +18,6 @@ unsafe extern "C" {
         length: usize,
     ) -> c_int;
     fn udasa_swiglu(out: *mut *mut C_tensor, x: *const C_tensor, error: *mut c_char, length: usize) -> c_int;
-    fn udasa_transposed(out: *mut *mut C_tensor, x: *const C_tensor, error: *mut c_char, length: usize) -> c_int;
     fn udasa_turn(
         out: *mut *mut C_tensor,
         x: *const C_tensor,
@@ -79,13 +78,6 @@ pub fn turn(x: &Tensor, cos: &Tensor, sin: &Tensor, turned: i64) -> Tensor {
     check(&[x, cos, sin], fit && sin.size() == table && (0..=size[2]).contains(&turned) && table[3] % 2 == 0);
     // SAFETY: see `rms_norm`.
     made(|out, error, length| unsafe { udasa_turn(out, x.as_ptr(), cos.as_ptr(), sin.as_ptr(), turned, error, length) })
-}
-
-/// `[R, C]` as `[C, R]`, written out. Without a gradient.
-pub fn transposed(x: &Tensor) -> Tensor {
-    check(&[x], x.dim() == 2 && !x.requires_grad());
-    // SAFETY: see `rms_norm`.
-    made(|out, error, length| unsafe { udasa_transposed(out, x.as_ptr(), error, length) })
 }
 
 /// log p of `tokens` `[K]` by the `rows` `[K]` of `logits` `[M, V]`, which it takes over: backward writes their gradient into them.
@@ -221,15 +213,6 @@ mod tests {
                 Tensor::cat(&[part, x[0].narrow(2, turned, 5 - turned)], 2).transpose(1, 2)
             };
             same(&[numbers(&[2, 3, 5, 8])], |x| turn(&x[0], &cos, &sin, turned), plain);
-        }
-    }
-
-    #[test]
-    fn rows_become_columns_in_whole_squares_and_beside_them() {
-        for size in [[1, 1], [16, 32], [37, 50], [0, 3]] {
-            let x = numbers(&size);
-            assert_eq!(transposed(&x), x.tr());
-            assert_eq!(transposed(&x.tr()), x);
         }
     }
 

@@ -1,16 +1,18 @@
-//! The C++ between us and what tch does not reach: compiled by `build.rs` against libtorch's headers.
+//! What tch does not reach: C++ of ours, compiled by `build.rs` against libtorch's headers, and the MKL in libtorch.
 //!
-//! `unsafe` here: calling it. Its functions return 0, or 1 with a message.
+//! `unsafe` here: calling it. Functions of ours return 0, or 1 with a message.
 
 mod fused;
 mod graph;
+mod prepacked;
 
 use std::ffi::{CStr, c_char, c_int};
 
 use anyhow::{Result, anyhow};
 
-pub use fused::{Step, adamw, fits, rms_norm, swiglu, token_logprobs, transposed, turn};
+pub use fused::{Step, adamw, fits, rms_norm, swiglu, token_logprobs, turn};
 pub use graph::Graph;
+pub use prepacked::Prepacked;
 
 /// Calls one of the functions, with room for its message.
 fn told(call: impl FnOnce(*mut c_char, usize) -> c_int) -> Result<()> {
