@@ -1,4 +1,5 @@
-//! Many passes without gradients over weights that stay as they are: the matrices are prepacked for their time.
+//! Many passes of a few rows each, without gradients, over weights that stay as they are: matrices are prepacked for their time. Passes over
+//! thousands of rows gain nothing by it.
 
 use super::decoder::Decoder;
 use super::linear::Matrix;

@@ -194,8 +194,6 @@ fn head(
 const ROW_TOKENS: usize = 384;
 /// Tokens of a row that is attended to by chains.
 const LONG_ROW_TOKENS: usize = 2048;
-/// Bytes of the matrices that are prepacked for passes without gradients.
-const PREPACKED_BYTES: usize = 1 << 30;
 /// Rows at once on a GPU.
 const GPU_ROWS: usize = 32;
 
@@ -219,7 +217,6 @@ impl Model {
             }
         }
         let at_once = if self.device.is_cuda() { GPU_ROWS } else { 1 };
-        let _prepacked = self.decoder.prepacked(rows.iter().map(|row| row.tokens.len()).sum(), PREPACKED_BYTES);
         for batch in rows.chunks(at_once) {
             let values = no_grad(|| self.batch_values(batch, sequences, adapter))?;
             for (owner, value) in values {
