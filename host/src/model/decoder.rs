@@ -191,7 +191,7 @@ impl Decoder {
     /// Final hidden states `[B, T, C]`, normed and ready for [`Self::logits`].
     pub fn hidden(&self, input: &Input) -> Tensor {
         let mut masks = Masks::new(input, input.ids.size()[1]);
-        self.step(input, |block, [q, k, v]| attend(q, k, v, &mut masks, &self.spec, block))
+        self.run(input, |block, [q, k, v]| attend(q, k, v, &mut masks, &self.spec, block))
     }
 
     /// The same `[U, C]` at the positions wanted alone: of the last block's others nothing is needed but keys and values.
@@ -222,7 +222,7 @@ impl Decoder {
 
     /// Final hidden states `[B, T, C]` of any attention: `attend` is given every block's turned queries `[B, H, T, D]`, keys and values
     /// `[B, G, T, D]`, and returns `[B, H, T, D]`.
-    pub fn step(&self, input: &Input, mut attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
+    pub fn run(&self, input: &Input, mut attend: impl FnMut(usize, [&Tensor; 3]) -> Tensor) -> Tensor {
         let turns = self.turns_at(input);
         let mut x = self.embed(input); // [B, T, C]
         for (i, block) in self.blocks.iter().enumerate() {

@@ -78,9 +78,11 @@ impl Matrix {
     /// A CPU without bf16 units multiplies bf16 matrices several times slower than f32 ones, so they are widened piece by piece, which is as
     /// exact or more; not where gradients are wanted, which would keep the pieces.
     pub fn times(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        let and_bias = |y: Tensor| match bias {
-            Some(bias) => y + bias,
-            None => y,
+        let and_bias = |mut y: Tensor| {
+            if let Some(bias) = bias {
+                y += bias;
+            }
+            y
         };
         match &*self.prepacked.borrow() {
             Some(prepacked) => and_bias(prepacked.times(x)),

@@ -1,11 +1,11 @@
 //! What sampling takes in memory, from the config alone: before anything is loaded.
 
-use tch::{Device, Kind};
+use tch::Kind;
 
 use super::device;
 use super::sampler::{LOGIT_ROWS, PROMPT_TOKENS, Sizes};
 use super::spec::Spec;
-use crate::config::{Generate, ModelSection};
+use crate::config::{DeviceChoice, Generate, ModelSection};
 
 /// Bytes that sampling takes, by what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,11 @@ pub struct SamplingMemory {
 const PROGRAM: usize = 150 << 20;
 
 impl SamplingMemory {
-    /// For a model of this shape. The cache is what `generate.memory_mib` allows, where the model's positions can fill it.
+    /// For a model of this shape. The cache is what `generate.memory_mib` allows, where the model's positions can fill it; what it leaves is for
+    /// prepacked matrices, where the device may turn out to be a CPU.
     pub fn plan(spec: &Spec, model: &ModelSection, generate: &Generate) -> Self {
         let kind = device::kind(model.dtype);
-        let is_prepacked = kind == Kind::Float && matches!(device::prepare(model.device, 0), Ok(Device::Cpu));
+        let is_prepacked = kind == Kind::Float && model.device != DeviceChoice::Cuda;
         let prompt = (spec.positions as usize).saturating_sub(generate.max_tokens);
         let sizes = Sizes { places: generate.unit, slots: generate.responses, prompt, response: generate.max_tokens };
         let (blocks, head) = spec.matrix_numbers();
@@ -65,7 +66,7 @@ pub fn cache_bytes(spec: &Spec, kind: Kind, sizes: Sizes) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DeviceChoice, Dtype, NewModel};
+    use crate::config::{Dtype, NewModel};
 
     fn spec() -> Spec {
         let new =

@@ -4,20 +4,18 @@
 use super::decoder::Decoder;
 use super::linear::Matrix;
 
-/// Tokens below which prepacking takes longer than it saves: it costs about what a product with a hundred rows does.
-const WORTH: usize = 1024;
-
 /// While it lives, matrices are prepacked.
 pub struct Prepacking<'a>(&'a Decoder);
 
 impl Decoder {
-    /// Prepacks matrices for passes over so many tokens: the output projection first, then block by block, as far as `bytes` reach. While what
-    /// is returned lives, weights must stay as they are and no pass may want gradients.
+    /// Prepacks matrices: the output projection first, then block by block, as far as `bytes` reach. While what is returned lives, weights must
+    /// stay as they are and no pass may want gradients.
     #[must_use]
-    pub fn prepacked(&self, tokens: usize, bytes: usize) -> Prepacking<'_> {
-        let mut room = if tokens < WORTH { 0 } else { bytes };
+    pub fn prepacked(&self, bytes: usize) -> Prepacking<'_> {
+        let all = Prepacking(self);
+        let mut room = bytes;
         self.matrices().for_each(|matrix| matrix.prepack(&mut room));
-        Prepacking(self)
+        all
     }
 }
 
@@ -46,6 +44,12 @@ mod tests {
         no_grad(|| decoder.logits(&decoder.hidden(&input)))
     }
 
+    /// Where libtorch has no MKL, or on a GPU, nothing is prepacked.
+    fn works() -> bool {
+        let one = Tensor::ones([1, 1], (Kind::Float, Device::Cpu));
+        device() == Device::Cpu && Prepacked::new(&one, false).is_some()
+    }
+
     fn count(decoder: &Decoder) -> usize {
         decoder.matrices().filter(|matrix| matrix.is_prepacked()).count()
     }
@@ -53,15 +57,12 @@ mod tests {
     #[test]
     fn every_family_gives_its_logits_with_prepacked_matrices_and_the_same_as_before_without_them_again() {
         let Some((_, models)) = families() else { return };
-        // Where libtorch has no MKL, or on a GPU, nothing is prepacked.
-        let works = device() == Device::Cpu
-            && Prepacked::new(&Tensor::ones([1, 1], (Kind::Float, Device::Cpu)), false).is_some();
         for (name, model) in models {
             let (decoder, plain) = (&model.decoder, logits(&model.decoder));
             let all = decoder.matrices().count();
             {
-                let _prepacked = decoder.prepacked(WORTH, usize::MAX);
-                assert_eq!(count(decoder), if works { all } else { 0 }, "{name}");
+                let _prepacked = decoder.prepacked(usize::MAX);
+                assert_eq!(count(decoder), if works() { all } else { 0 }, "{name}");
                 let off = (logits(decoder) - &plain).abs().max().double_value(&[]);
                 assert!(off < 5e-5, "{name}: {off}");
             }
@@ -71,12 +72,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_prepacked_for_a_few_tokens_or_beyond_the_bytes() {
+    fn nothing_is_prepacked_beyond_the_bytes() {
         let Some((_, mut models)) = families() else { return };
         let (_, model) = models.next().expect("a model");
         let decoder = &model.decoder;
-        assert_eq!(count(decoder.prepacked(WORTH - 1, usize::MAX).0), 0);
-        let head = decoder.matrices().next().map_or(0, |matrix| matrix.weight().numel() * 4);
-        assert!(count(decoder.prepacked(WORTH, head).0) <= 1, "the output projection takes it all");
+        let head = decoder.matrices().next().expect("an output projection");
+        let bytes = head.weight().numel() * 4;
+        {
+            let _prepacked = decoder.prepacked(bytes - 1);
+            assert!(!head.is_prepacked(), "too large by a byte");
+        }
+        let _prepacked = decoder.prepacked(bytes);
+        assert_eq!((head.is_prepacked(), count(decoder)), (works(), usize::from(works())), "it takes all");
     }
 }

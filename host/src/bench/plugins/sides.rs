@@ -11,12 +11,13 @@ use crate::sandbox::{Scorer, Step};
 /// Few enough that a batch is over before something else wants the processor.
 const SAMPLES: usize = 50;
 const BATCHES: usize = 300;
-/// Two threads need longer ones: within a few milliseconds the second has hardly woken up.
+/// Of all questions.
 const LONG_BATCHES: usize = 60;
 
 pub(super) fn rows(bench: &Bench, questions: &[Sample]) -> Result<Vec<Row>> {
     let some = &questions[..SAMPLES.min(questions.len())];
     let wasm = bench.scorer("semantic", &[])?;
+    // Within a few milliseconds a second thread has hardly woken up: it gets all questions.
     Ok(vec![beside_native(bench, &wasm, some)?, threads(&wasm, questions)?])
 }
 

@@ -171,7 +171,7 @@ impl<'a> Batch<'a> {
         let compute = |step: &Step| {
             let input = Input { ids: &step.ids, positions: &step.positions, mask: None, adapter: true };
             let attend = |block: usize, [q, k, v]: [&Tensor; 3]| cache.attend(&step.round, spec, block, q, k, v);
-            self.model.decoder.step(&input, attend).squeeze_dim(1) // [R, C]
+            self.model.decoder.run(&input, attend).squeeze_dim(1) // [R, C]
         };
         let hidden = match &mut self.recorder {
             None => compute(&step),

@@ -11,7 +11,7 @@ mod recorder;
 mod tests;
 
 use anyhow::Result;
-use tch::no_grad;
+use tch::{Kind, no_grad};
 
 use super::Model;
 use super::memory::cache_bytes;
@@ -22,6 +22,9 @@ use crate::records::Finish;
 use batch::Batch;
 pub use batch::{LOGIT_ROWS, PROMPT_TOKENS};
 pub use cache::Sizes;
+
+/// Tokens of responses from which on prepacking saves more than it costs, which is as much as products with some hundred rows.
+const WORTH_PREPACKING: usize = 1024;
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,22 +100,40 @@ impl Model {
         self.sample_in(requests, sampling, sizes)
     }
 
+    /// Bytes for prepacked matrices: what keys and values leave, where prepacking saves more than it costs. On a GPU and in bf16 nothing is
+    /// prepacked, and a single row is multiplied as fast without.
+    fn room_to_prepack(&self, requests: &[Request], sampling: &Sampling, sizes: Sizes) -> usize {
+        let rows: usize = requests.iter().map(|r| r.seeds.len()).sum();
+        let is_worth = rows > 1 && rows * sampling.max_tokens >= WORTH_PREPACKING;
+        if is_worth && self.kind == Kind::Float && !self.device.is_cuda() {
+            sampling.memory.saturating_sub(self.cache_bytes(sizes))
+        } else {
+            0
+        }
+    }
+
     fn cache_bytes(&self, sizes: Sizes) -> usize {
         cache_bytes(&self.decoder.spec, self.kind, sizes)
     }
 
     /// The same in buffers of these sizes; where there is no memory for them, in half as many places.
     fn sample_in(&self, requests: &[Request], sampling: &Sampling, mut sizes: Sizes) -> Result<Vec<Vec<Sampled>>> {
-        let tokens = requests.iter().map(|r| r.prompt.len() + r.seeds.len() * sampling.max_tokens).sum();
+        let mut room = self.room_to_prepack(requests, sampling, sizes);
         loop {
             let sampled = attempt(|| {
-                let batch = Batch::new(self, requests, sampling, sizes)?;
-                let _prepacked =
-                    self.decoder.prepacked(tokens, sampling.memory.saturating_sub(self.cache_bytes(sizes)));
-                no_grad(|| batch.run())
+                no_grad(|| {
+                    let batch = Batch::new(self, requests, sampling, sizes)?;
+                    let _prepacked = self.decoder.prepacked(room);
+                    batch.run()
+                })
             })?;
             if let Some(sampled) = sampled {
                 return Ok(sampled);
+            }
+            if room > 0 {
+                progress::say("generate", "out of memory: once more without prepacked matrices");
+                room = 0;
+                continue;
             }
             if sizes.places == 1 {
                 return Err(UserError::new(

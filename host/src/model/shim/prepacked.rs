@@ -1,10 +1,9 @@
-//! A matrix laid out once for many products, by MKL, which libtorch brings along: for a product with few rows it otherwise spends as long on
-//! laying the matrix out as on multiplying. Its functions are looked up at run time; where libtorch was built without it, nothing is prepacked.
+//! A matrix laid out once for many products, by MKL, which libtorch brings along: for a product with few rows it otherwise spends up to as
+//! long on laying the matrix out as on multiplying. Its functions are looked up at run time; where libtorch was built without it, nothing is prepacked.
 
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
 
-use libloading::os::unix::Library;
 use memmap2::MmapMut;
 use tch::{Device, Kind, Tensor};
 
@@ -47,11 +46,12 @@ struct Mkl {
     compute: Compute,
 }
 
+#[cfg(unix)]
 fn mkl() -> Option<&'static Mkl> {
     static MKL: OnceLock<Option<Mkl>> = OnceLock::new();
     MKL.get_or_init(|| {
-        let program = Library::this();
-        // SAFETY: the three are MKL's, which has had them with these signatures (32-bit integers) since 2017.
+        let program = libloading::os::unix::Library::this();
+        // SAFETY: the three are MKL's, and have these signatures in the interface that libtorch links, which has 32-bit integers (LP64).
         unsafe {
             Some(Mkl {
                 size: *program.get(b"cblas_sgemm_pack_get_size\0").ok()?,
@@ -61,6 +61,11 @@ fn mkl() -> Option<&'static Mkl> {
         }
     })
     .as_ref()
+}
+
+#[cfg(not(unix))]
+fn mkl() -> Option<&'static Mkl> {
+    None
 }
 
 /// A matrix `[out, in]` as MKL wants it.
@@ -85,8 +90,6 @@ impl Prepacked {
         // SAFETY: plain numbers.
         let bytes = unsafe { (mkl.size)(SECOND_MATRIX, ROWS, out, input) };
         let mut packed = MmapMut::map_anon(bytes).ok()?;
-        #[cfg(target_os = "linux")]
-        let _ = packed.advise(memmap2::Advice::HugePage); // as for libtorch's own; without them it is slower, not wrong
         // SAFETY: the matrix is live and contiguous, of these sizes, and the room for what is made of it is as large as MKL says.
         unsafe {
             let (from, to) = (matrix.data_ptr().cast_const(), packed.as_mut_ptr().cast());
