@@ -6,11 +6,10 @@
 //! linear layer, 32 pairs of prompts of 256 and responses of 256 tokens in steps of 8, the reference known before. Its tokens are counted
 //! as trainers do that compute a prompt with each response; its time is the median step's.
 
-use std::path::Path;
 use std::time::Instant;
 
-use super::Row;
 use super::steps::{self, BATCH, Steps};
+use super::{Options, Row, Tell};
 use crate::config::{DeviceChoice, Dtype, Lora, ModelSection};
 use crate::error::UserError;
 use crate::model::{Model, Request, Sampling, copy_rate, device_memory};
@@ -26,8 +25,9 @@ const PAIRS: usize = 32;
 const TRAINED: usize = 256;
 
 /// Rows of every model whose folder's name has `only` in it.
-pub fn rows(models: Option<&Path>, only: &str) -> Result<Vec<Row>> {
-    let models = models.ok_or_else(|| {
+pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
+    let only = options.only.as_deref().unwrap_or_default();
+    let models = options.models.as_deref().ok_or_else(|| {
         UserError::new("the benchmark `gpu` needs checkpoints")
             .hint("--models DIR: a folder of model folders, as tests/gpu_models.py writes them")
     })?;
@@ -35,19 +35,18 @@ pub fn rows(models: Option<&Path>, only: &str) -> Result<Vec<Row>> {
     folders.retain(|entry| entry.path().join("config.json").exists());
     folders.sort_by_key(std::fs::DirEntry::file_name);
     let section = ModelSection { device: DeviceChoice::Cuda, dtype: Dtype::Bf16, ..ModelSection::default() };
-    let mut rows = Vec::new();
     for folder in folders {
         let name = folder.file_name().to_string_lossy().into_owned();
         if name.contains(only) {
             let started = Instant::now();
             let mut model = Model::load(&folder.path(), &section)?;
             let note = format!("loaded in {:.1} s", started.elapsed().as_secs_f64());
-            rows.push(Row { name: name.into(), value: weights(&model) / GIB, unit: "GiB", note });
-            rows.push(sampling(&mut model)?);
-            rows.push(training(&mut model)?);
+            tell(Row { name: name.into(), value: weights(&model) / GIB, unit: "GiB", note })?;
+            tell(sampling(&mut model)?)?;
+            tell(training(&mut model)?)?;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 const GIB: f64 = (1 << 30) as f64;

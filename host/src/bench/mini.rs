@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::Row;
+use super::{Row, Tell, matmul};
 use crate::config::{DeviceChoice, Generate, ModelSection, NewModel, Sft, Train};
 use crate::data::{self, jsonl};
 use crate::model::Model;
@@ -17,14 +17,15 @@ const STEPS: usize = 400;
 const SEED: u64 = 1;
 
 /// A short pre-training of the mini world's model, then each later cost on what it gives.
-pub fn rows() -> Result<Vec<Row>> {
+pub fn rows(tell: &mut Tell) -> Result<()> {
     let dir = std::env::temp_dir().join(format!("udasa-bench-{}", std::process::id()));
-    let rows = rows_in(&dir);
+    let told = rows_in(&dir, tell);
     let _ = std::fs::remove_dir_all(&dir);
-    rows
+    told
 }
 
-fn rows_in(dir: &std::path::Path) -> Result<Vec<Row>> {
+fn rows_in(dir: &std::path::Path, tell: &mut Tell) -> Result<()> {
+    matmul(tell)?;
     let (world, out) = (dir.join("world"), dir.join("model"));
     mini_world::write(&world, SEED, STEPS * 16, 512)?;
     let section = ModelSection { device: DeviceChoice::Cpu, ..ModelSection::default() };
@@ -48,7 +49,7 @@ fn rows_in(dir: &std::path::Path) -> Result<Vec<Row>> {
     let (pairs, training) = timed(|| preference(&model, &samples))?;
     let tokens: usize = samples.iter().flat_map(|s| &s.responses).map(|r| r.token_ids.len()).sum();
     let flops = 6.0 * trained.parameters as f64 * trained.rate;
-    Ok(vec![
+    let rows = [
         Row {
             name: "pre-training".into(),
             value: trained.rate,
@@ -68,7 +69,8 @@ fn rows_in(dir: &std::path::Path) -> Result<Vec<Row>> {
             unit: "s",
             note: format!("{pairs} pairs × 3 epochs, references included"),
         },
-    ])
+    ];
+    rows.into_iter().try_for_each(tell)
 }
 
 fn recipe() -> Sft {

@@ -1,5 +1,5 @@
-//! Benchmarks: `udasa bench NAME`, behind `cargo xtask bench`. Each prints a table, or one JSON object a row; those of a model
-//! with the machine's measured matrix-product rate beside it. They are commands, never timed tests.
+//! Benchmarks: `udasa bench NAME`, behind `cargo xtask bench`. Each prints a table, or one JSON object a row, a row as soon as it is known;
+//! those of a model after the machine's measured matrix-product rate. They are commands, never timed tests.
 
 mod generate;
 mod gpu;
@@ -42,13 +42,16 @@ pub struct Options {
     pub json: bool,
     /// A Python with the peer (lm-polygraph, transformers, TRL), to be timed in the same run.
     pub peers: Option<PathBuf>,
-    /// `generate`, `gpu`, `questions`: where the model folders lie that they measure.
+    /// `generate`, `gpu`, `questions`, `train`: where the model folders lie that they measure.
     pub models: Option<PathBuf>,
     /// `generate`, `gpu`, `train`: measure only the cases whose names have this in them.
     pub only: Option<String>,
     /// `generate`: the task of one side, which runs in a process of its own.
     pub task: Option<String>,
 }
+
+/// Where rows go.
+type Tell<'a> = dyn FnMut(Row) -> Result<()> + 'a;
 
 /// One measured number.
 struct Row {
@@ -58,8 +61,8 @@ struct Row {
     note: String,
 }
 
-/// Runs a benchmark and returns what to print.
-pub fn run(name: &str, options: &Options) -> Result<String> {
+/// Runs a benchmark; `print` is given its output piece by piece.
+pub fn run(name: &str, options: &Options, print: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
     if options.peers.is_some() && !["plugins", "generate", "train"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
     }
@@ -67,35 +70,29 @@ pub fn run(name: &str, options: &Options) -> Result<String> {
         return Err(UserError::new(format!("the benchmark `{name}` runs as a whole")).hint("leave --only out").into());
     }
     if let Some(task) = options.task.as_deref().filter(|_| name == "generate") {
-        return generate::measure(task);
+        return print(&generate::measure(task)?);
     }
-    let rows = match name {
-        "list" => return Ok(BENCHMARKS.map(|(name, what)| format!("{name:<10} {what}\n")).concat()),
-        "matmul" => Vec::new(),
-        "generate" => generate::rows(options)?,
-        "gpu" => gpu::rows(options.models.as_deref(), options.only.as_deref().unwrap_or_default())?,
-        "mini" => mini::rows()?,
-        "plugins" => plugins::rows(options.peers.as_deref())?,
-        "questions" => questions::rows(options.models.as_deref())?,
-        "train" => train::rows(options.peers.as_deref(), options.only.as_deref().unwrap_or_default())?,
+    let mut tell = |row: Row| {
+        let Row { name: of, value, unit, note } = row;
+        print(&match options.json {
+            true => format!("{}\n", json!({"bench": name, "name": of, "value": value, "unit": unit, "note": note})),
+            false => format!("{of:<22} {:>12} {unit:<12} {note}\n", shown(value)),
+        })
+    };
+    match name {
+        "list" => print(&BENCHMARKS.map(|(name, what)| format!("{name:<10} {what}\n")).concat()),
+        "matmul" => matmul(&mut tell),
+        "generate" => generate::rows(options, &mut tell),
+        "gpu" => gpu::rows(options, &mut tell),
+        "mini" => mini::rows(&mut tell),
+        "plugins" => plugins::rows(options, &mut tell),
+        "questions" => questions::rows(options, &mut tell),
+        "train" => train::rows(options, &mut tell),
         _ => {
             let names = BENCHMARKS.map(|(name, _)| name).join(", ");
-            return Err(UserError::new(format!("there is no benchmark `{name}`"))
-                .hint(format!("there are: {names}"))
-                .into());
+            Err(UserError::new(format!("there is no benchmark `{name}`")).hint(format!("there are: {names}")).into())
         }
-    };
-    // What these rows are ratios of is in them.
-    let mut all = if ["plugins", "gpu"].contains(&name) { Vec::new() } else { matmul() };
-    all.extend(rows);
-    let line = |row: &Row| match options.json {
-        true => format!(
-            "{}\n",
-            json!({"bench": name, "name": row.name, "value": row.value, "unit": row.unit, "note": row.note})
-        ),
-        false => format!("{:<22} {:>12} {:<12} {}\n", row.name, shown(row.value), row.unit, row.note),
-    };
-    Ok(all.iter().map(line).collect())
+    }
 }
 
 /// Three digits at least: ratios and microseconds are small.
@@ -131,14 +128,9 @@ fn pair(id: String, [prompt, chosen, rejected]: [Vec<u32>; 3]) -> Pair {
     }
 }
 
-fn matmul() -> Vec<Row> {
-    [("matmul f32", Dtype::F32), ("matmul bf16", Dtype::Bf16)]
-        .into_iter()
-        .map(|(name, dtype)| Row {
-            name: name.into(),
-            value: matmul_rate(dtype) / 1e9,
-            unit: "GFLOP/s",
-            note: "1024³, one thread".into(),
-        })
-        .collect()
+fn matmul(tell: &mut Tell) -> Result<()> {
+    [("matmul f32", Dtype::F32), ("matmul bf16", Dtype::Bf16)].into_iter().try_for_each(|(name, dtype)| {
+        let value = matmul_rate(dtype) / 1e9;
+        tell(Row { name: name.into(), value, unit: "GFLOP/s", note: "1024³, one thread".into() })
+    })
 }

@@ -1,12 +1,11 @@
 //! Questions to a model: many with a long common beginning, all together as the score room puts them and one by one; entailment and
 //! embeddings by the model itself, and by encoders where they lie beside it.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::Row;
+use super::{Options, Row, Tell, matmul};
 use crate::config::{DeviceChoice, ModelSection};
 use crate::error::UserError;
 use crate::model::Model;
@@ -26,14 +25,15 @@ const TEXTS: usize = 1000;
 const CHUNK: usize = 1024;
 
 /// `models` holds the language model's folder `small`, and perhaps the encoders' folders `embedder` and `nli`.
-pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
-    let models = models.ok_or_else(|| {
+pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
+    let models = options.models.as_deref().ok_or_else(|| {
         UserError::new("the benchmark `questions` needs models").hint(
             "give a folder that holds a model folder `small`, and perhaps `embedder` and `nli`, with --models DIR",
         )
     })?;
     let section = ModelSection { device: DeviceChoice::Cpu, ..ModelSection::default() };
     let model = Model::load(&models.join("small"), &section)?;
+    matmul(tell)?;
     let beginning = beginning(&model)?;
     let mut asker = AskModel::new(model, String::new(), 1);
     let questions: Vec<Question> = (0..QUESTIONS).map(|i| choose(&beginning, i)).collect();
@@ -43,7 +43,7 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
     let (alone, seconds_alone) = timed(&mut asker, &some, 1)?;
     let rates = [QUESTIONS as f64 / seconds, ALONE as f64 / seconds_alone];
     let farthest = alone.iter().zip(together.iter().step_by(QUESTIONS / ALONE)).map(|(a, b)| distance(a, b));
-    let mut rows = vec![
+    for row in [
         Row {
             name: "choose, together".into(),
             value: rates[0],
@@ -62,7 +62,9 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
             unit: "×",
             note: format!("answers differ by at most {:.1e}", farthest.fold(0.0, f32::max)),
         },
-    ];
+    ] {
+        tell(row)?;
+    }
     let texts: Vec<Question> = (0..TEXTS).map(|i| Question::Embed { text: text(i) }).collect();
     let pairs: Vec<Question> =
         (0..TEXTS / 2).map(|i| Question::Entail { premise: text(i), hypothesis: text(i + 1) }).collect();
@@ -70,8 +72,7 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
         |name: &'static str, asker: &mut dyn Answerer, questions: &[Question], note: &str| -> Result<()> {
             let (_, seconds) = timed(asker, questions, CHUNK)?;
             let value = questions.len() as f64 / seconds;
-            rows.push(Row { name: name.into(), value, unit: "questions/s", note: note.to_owned() });
-            Ok(())
+            tell(Row { name: name.into(), value, unit: "questions/s", note: note.to_owned() })
         };
     measure("embed, policy", &mut asker, &texts, "10 to 50 words each")?;
     measure("entail, policy", &mut asker, &pairs, "pairs of such texts, two choices each")?;
@@ -84,7 +85,7 @@ pub fn rows(models: Option<&Path>) -> Result<Vec<Row>> {
         let mut asker = AskEncoder::new(Nli::load(&nli, &section)?, String::new());
         measure("entail, cross-encoder", &mut asker, &pairs, "pairs of such texts")?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Answers, `at_once` at a time, and the seconds they took.

@@ -9,8 +9,9 @@
 //! | `small lora` | rank 8 on every linear layer |
 //!
 //! A step's time is the median over the steps, in seconds that the thread had a processor: other work on the machine does not count. TRL's
-//! is by the wall's clock: give it a quiet machine. Memory is the process's greatest resident set during the case, weights included. The models are
-//! those of `../shared/peers/p6_make_bench.py`, in `target/bench-models`; with `--peers` they are made where they are missing.
+//! is by the wall's clock: give it a quiet machine. Beside it the two take turns, and the best of each counts. Memory is the process's greatest resident set during the case, weights included. The models are
+//! those of `../shared/peers/p6_make_bench.py`, in the folder that `--models` names, else `target/bench-models`; with `--peers` they are made
+//! where they are missing.
 
 mod models;
 mod peer;
@@ -19,8 +20,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Row;
 use super::steps::{self, BATCH, Steps};
+use super::{Options, Row, Tell, matmul};
 use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Train};
 use crate::model::{Model, matmul_rate, processor_seconds, resident};
 use crate::records::Pair;
@@ -50,31 +51,38 @@ const CASES: [Case; 7] = [
 ];
 
 /// Every case whose name has `only` in it.
-pub fn rows(peers: Option<&Path>, only: &str) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
+pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
+    let (peers, only) = (options.peers.as_deref(), options.only.as_deref().unwrap_or_default());
+    let root = match &options.models {
+        Some(root) => root.clone(),
+        None => std::env::current_dir()?.join("target/bench-models"),
+    };
+    matmul(tell)?;
     for case in CASES.iter().filter(|case| case.name.contains(only)) {
-        let folder = models::folder(case.folder, peers)?;
-        let ours = measure(case, &folder)?;
-        rows.push(Row { name: case.name.into(), value: ours.rate, unit: "pairs/s", note: ours.note.clone() });
-        let mut beside = |when: &str, peer: peer::Peer| {
+        let folder = models::folder(&root, case.folder, peers)?;
+        let turn = || -> Result<_> {
+            Ok((measure(case, &folder)?, peers.map(|python| peer::run(python, case, &folder)).transpose()?))
+        };
+        let (mut ours, mut theirs) = turn()?;
+        if let Some(first) = theirs {
+            let (next, peer) = turn()?;
+            ours = ours.or_better(next);
+            theirs = peer.map(|peer| first.or_better(peer));
+        }
+        let when = if theirs.is_some() { "now" } else { "recorded" };
+        let note = format!("{:.0} MiB; {}", ours.memory, ours.note);
+        tell(Row { name: case.name.into(), value: ours.rate, unit: "pairs/s", note })?;
+        if let Some(peer) = theirs.or_else(|| peer::recorded(case.recorded?)) {
             let note = format!(
                 "TRL {when}: {:.3} pairs/s, {:.0} MiB; memory {:.2} ×",
                 peer.rate,
                 peer.memory,
                 ours.memory / peer.memory
             );
-            rows.push(Row { name: "  us / TRL".into(), value: ours.rate / peer.rate, unit: "×", note });
-        };
-        match peers {
-            Some(python) => beside("now", peer::run(python, case, &folder)?),
-            None => {
-                if let Some(peer) = case.recorded.and_then(peer::recorded) {
-                    beside("recorded", peer);
-                }
-            }
+            tell(Row { name: "  us / TRL".into(), value: ours.rate / peer.rate, unit: "×", note })?;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 struct Measured {
@@ -83,6 +91,14 @@ struct Measured {
     /// MiB.
     memory: f64,
     note: String,
+}
+
+impl Measured {
+    /// The faster of two; the greater of their memories.
+    fn or_better(self, other: Self) -> Self {
+        let memory = self.memory.max(other.memory);
+        Self { memory, ..if other.rate > self.rate { other } else { self } }
+    }
 }
 
 fn measure(case: &Case, folder: &Path) -> Result<Measured> {
@@ -99,12 +115,7 @@ fn measure(case: &Case, folder: &Path) -> Result<Measured> {
     let rate = BATCH as f64 / a_step;
     let flops = flops(&model, &pairs, case);
     let share = flops * rate / matmul_rate(case.dtype);
-    let note = format!(
-        "{memory:.0} MiB; {:.0} % of the matrix-product rate; loss {:.4} … {:.4}",
-        share * 100.0,
-        losses[0],
-        losses[1]
-    );
+    let note = format!("{:.0} % of the matrix-product rate; loss {:.4} … {:.4}", share * 100.0, losses[0], losses[1]);
     Ok(Measured { rate, memory, note })
 }
 

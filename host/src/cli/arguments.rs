@@ -85,10 +85,10 @@ pub(super) enum Command {
         /// `plugins`, `generate`, `train`: time the peer (lm-polygraph, transformers, TRL) now, in this Python that has it
         #[arg(long, value_name = "PYTHON")]
         peers: Option<PathBuf>,
-        /// `generate`, `questions`: the folder of the model folders `small` and `base`, and perhaps `embedder` and `nli`
+        /// `generate`, `gpu`, `questions`, `train`: the folder of the model folders, `small` and `base`, and perhaps `embedder` and `nli`
         #[arg(long, value_name = "DIR")]
         models: Option<PathBuf>,
-        /// `generate`, `train`: measure only the cases whose names have this in them, such as `base f32`
+        /// `generate`, `gpu`, `train`: measure only the cases whose names have this in them, such as `base f32`
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         /// `generate`: one side's task, which runs in a process of its own

@@ -55,7 +55,7 @@ pub fn execute(arguments: Arguments) -> Result<()> {
         Command::Plugin(command) => execute_plugin(command),
         Command::Model(command) => print(&model::execute(command)?),
         Command::Bench { name, json, peers, models, only, task } => {
-            print(&bench::run(&name, &bench::Options { json, peers, models, only, task })?)
+            bench::run(&name, &bench::Options { json, peers, models, only, task }, &mut print)
         }
         Command::ConfigReference => print(&config::config_reference()),
         Command::MiniWorld { folder, seed } => {

@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Options, Row};
+use super::{Options, Row, Tell, matmul};
 use crate::config::Dtype;
 use crate::error::UserError;
 
@@ -62,18 +62,18 @@ struct Measured {
 }
 
 /// A row for each size, dtype and length of prompt.
-pub fn rows(options: &Options) -> Result<Vec<Row>> {
+pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
     let models = options.models.as_deref().ok_or_else(|| {
         UserError::new("the benchmark `generate` needs checkpoints")
             .hint("--models DIR: a folder with small/ and base/, as peers/p6_make_bench.py writes them")
     })?;
-    let mut rows = Vec::new();
+    matmul(tell)?;
     for task in tasks(models) {
         if options.only.as_ref().is_none_or(|only| task.name.contains(only.as_str())) {
-            rows.extend(rows_of(&task, options.peers.as_deref())?);
+            rows_of(&task, options.peers.as_deref())?.into_iter().try_for_each(&mut *tell)?;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn tasks(models: &Path) -> Vec<Task> {

@@ -22,35 +22,34 @@ mod sides;
 mod start;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::Row;
+use super::{Options, Row, Tell};
 use crate::config::{self, Limits, OnFault};
 use crate::error::UserError;
 use crate::plugin::build_quietly;
 use crate::sandbox::{PluginDirectory, Scorer};
 
 /// Every row of the table above.
-pub fn rows(peers: Option<&Path>) -> Result<Vec<Row>> {
+pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
     let bench = Bench::open()?;
-    let mut rows = call::rows(&bench)?;
+    call::rows(&bench)?.into_iter().try_for_each(&mut *tell)?;
     match data::questions()? {
         Some(questions) => {
-            rows.extend(sides::rows(&bench, &questions)?);
-            rows.extend(peer::rows(&bench, &questions, peers)?);
+            sides::rows(&bench, &questions)?.into_iter().try_for_each(&mut *tell)?;
+            peer::rows(&bench, &questions, options.peers.as_deref())?.into_iter().try_for_each(&mut *tell)?;
         }
-        None => rows.push(Row {
+        None => tell(Row {
             name: "TriviaQA".into(),
             value: 0.0,
             unit: "questions",
             note: "SKIPPED: three rows need ../shared/data/triviaqa-llama13b (or UDASA_SHARED)".to_owned(),
-        }),
+        })?,
     }
-    rows.extend(start::rows(&bench)?);
-    Ok(rows)
+    start::rows(&bench)?.into_iter().try_for_each(tell)
 }
 
 /// The repository and the plugins that are measured.

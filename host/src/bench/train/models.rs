@@ -22,12 +22,11 @@ struct Ids {
     rejected_ids: Vec<u32>,
 }
 
-/// The folder of a model: `small`, `base`, or one of them with `-long` prompts.
-pub(super) fn folder(name: &str, python: Option<&Path>) -> Result<PathBuf> {
-    let root = std::env::current_dir()?.join("target/bench-models");
+/// The folder of a model below `root`: `small`, `base`, or one of them with `-long` prompts.
+pub(super) fn folder(root: &Path, name: &str, python: Option<&Path>) -> Result<PathBuf> {
     let base = root.join(name.trim_end_matches("-long"));
     if !base.join(PAIRS).exists() {
-        make(&root, python)?;
+        make(root, python)?;
     }
     if base.file_name() == Some(name.as_ref()) {
         return Ok(base);
@@ -47,7 +46,7 @@ pub(super) fn pairs(folder: &Path) -> Result<Vec<Pair>> {
 fn make(root: &Path, python: Option<&Path>) -> Result<()> {
     let missing = || {
         UserError::new(format!("the models to be trained are not in {}", root.display())).hint(
-            "make them with ../shared/peers/p6_make_bench.py --out target/bench-models, or give a Python that can with --peers",
+            "name their folder with --models, make them with ../shared/peers/p6_make_bench.py --out, or give a Python that can with --peers",
         )
     };
     let (python, script) = (python.ok_or_else(missing)?, shared(SCRIPT).ok_or_else(missing)?);
