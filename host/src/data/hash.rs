@@ -110,7 +110,8 @@ pub fn digest<P: AsRef<Path>>(paths: &[P]) -> Result<String> {
     Ok(hex(&all.finalize()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

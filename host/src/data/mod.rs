@@ -29,7 +29,7 @@ use crate::config;
 use crate::error::UserError;
 use crate::records::{Prompt, PromptText};
 
-pub use hash::{digest, in_part, prompt_id, seed_for, sha256_hex, unit_draw};
+pub use hash::{digest, hex, in_part, prompt_id, seed_for, sha256_hex, unit_draw};
 pub use preferences::{Preference, dimension_column, read_preferences};
 pub use responses::{read_responses, read_sample};
 pub use texts::read_texts;

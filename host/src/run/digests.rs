@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::folder::write_atomic;
+use crate::data::hex;
 
 /// Digests of files, by absolute path.
 #[derive(Debug, Default)]
@@ -97,11 +98,6 @@ impl Digests {
         self.changed = true;
         Ok(sha256)
     }
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn metadata(path: &Path) -> Result<Metadata> {

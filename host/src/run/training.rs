@@ -13,7 +13,7 @@ use crate::error::UserError;
 use crate::model::Model;
 use crate::progress::say;
 use crate::records::{EvalPoint, Pair, PastStage, Resampled, Stage, StageMember};
-use crate::stage::{self, NextStage};
+use crate::stage::{self, NextStage, Ranked};
 use crate::train::{self as train_room, Between, Resampling, TrainedStage};
 
 /// Trains over the stages.
@@ -57,17 +57,18 @@ pub fn train(ctx: &mut Context) -> Result<String> {
 
 /// A policy that heeds outcomes may have given other stages than it planned, and a stage may have been trained on pairs of its own.
 fn as_trained(ctx: &Context, pairs: &[Pair], done: &[TrainedStage]) -> Result<Vec<StageMember>> {
+    let ranked = Ranked::new(pairs);
     let mut members = Vec::new();
     for (number, trained) in done.iter().enumerate() {
         let mut stage = Stage { resample: false, ..trained.as_given() };
         let Some(from) = &trained.resampled else {
-            members.extend(stage::members_of(pairs, number, &stage));
+            members.extend(ranked.members(number, &stage));
             continue;
         };
         let own: Vec<Pair> = jsonl::read(&ctx.folder.file(&from.folder).join("pairs.jsonl"))?;
         stage.pairs = (0..own.len() as u32).collect();
         stage.reason.push_str("; of responses that were sampled anew before it");
-        members.extend(stage::members_of(&own, number, &stage));
+        members.extend(Ranked::new(&own).members(number, &stage));
     }
     Ok(members)
 }

@@ -6,30 +6,43 @@ use crate::records::{Pair, Stage, StageMember};
 
 /// One line per pair and stage, in training order. The reason is the stage's, with the pair's own numbers.
 pub fn members(pairs: &[Pair], stages: &[Stage]) -> Vec<StageMember> {
-    stages.iter().enumerate().flat_map(|(number, stage)| members_of(pairs, number, stage)).collect()
+    let ranked = Ranked::new(pairs);
+    stages.iter().enumerate().flat_map(|(number, stage)| ranked.members(number, stage)).collect()
 }
 
-/// The lines of one stage.
-pub fn members_of(pairs: &[Pair], number: usize, stage: &Stage) -> Vec<StageMember> {
-    let ranks = ranks_in_group(pairs);
-    let anew = if stage.resample { "; its prompts are sampled anew before it is trained" } else { "" };
-    let member = |&index: &u32| {
-        let (pair, rank) = (pairs.get(index as usize)?, ranks.get(index as usize)?);
-        let group = match &pair.group {
-            Some(group) => format!("group `{group}`"),
-            None => "the pairs without a group".to_owned(),
+/// Pairs with their ranks, which stages are made of.
+pub struct Ranked<'a> {
+    pairs: &'a [Pair],
+    ranks: Vec<Rank>,
+}
+
+impl<'a> Ranked<'a> {
+    /// Ranks them.
+    pub fn new(pairs: &'a [Pair]) -> Self {
+        Self { pairs, ranks: ranks_in_group(pairs) }
+    }
+
+    /// The lines of one stage.
+    pub fn members(&self, number: usize, stage: &Stage) -> Vec<StageMember> {
+        let anew = if stage.resample { "; its prompts are sampled anew before it is trained" } else { "" };
+        let member = |&index: &u32| {
+            let (pair, rank) = (self.pairs.get(index as usize)?, self.ranks.get(index as usize)?);
+            let group = match &pair.group {
+                Some(group) => format!("group `{group}`"),
+                None => "the pairs without a group".to_owned(),
+            };
+            let Rank { rank, of } = rank;
+            Some(StageMember {
+                stage: number,
+                name: stage.name.clone(),
+                pair_id: pair.id.clone(),
+                group: pair.group.clone(),
+                gap: pair.gap,
+                reason: format!("{}{anew} (gap {:.3}, rank {rank} of {of} in {group})", stage.reason, pair.gap),
+            })
         };
-        let Rank { rank, of } = rank;
-        Some(StageMember {
-            stage: number,
-            name: stage.name.clone(),
-            pair_id: pair.id.clone(),
-            group: pair.group.clone(),
-            gap: pair.gap,
-            reason: format!("{}{anew} (gap {:.3}, rank {rank} of {of} in {group})", stage.reason, pair.gap),
-        })
-    };
-    stage.pairs.iter().filter_map(member).collect()
+        stage.pairs.iter().filter_map(member).collect()
+    }
 }
 
 /// A pair's place among the pairs of its group.

@@ -20,7 +20,7 @@ use crate::error::UserError;
 use crate::records::{Overrides, Pair, PastStage, Stage};
 
 pub use borders::{Border, borders};
-pub use members::{members, members_of};
+pub use members::{Ranked, members};
 pub use plan::{MAX_STAGES, check, plan};
 
 /// A pure function from the pairs and the stages so far to the next stage.
