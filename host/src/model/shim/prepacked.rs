@@ -1,5 +1,6 @@
 //! A matrix laid out once for many products, by MKL, which libtorch brings along: for a product with few rows it otherwise spends up to as
-//! long on laying the matrix out as on multiplying. Its functions are looked up at run time; where libtorch was built without it, nothing is prepacked.
+//! long on laying the matrix out as on multiplying. Its functions are looked up at run time; where libtorch was built without it, nothing is
+//! prepacked.
 
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
@@ -72,15 +73,17 @@ fn mkl() -> Option<&'static Mkl> {
 pub struct Prepacked {
     /// As large as MKL says, of which it fills what the matrix takes: pages of their own, because the rest never becomes memory.
     matrix: MmapMut,
+    mkl: &'static Mkl,
     input: c_int,
     out: c_int,
 }
 
 impl Prepacked {
-    /// Of a contiguous f32 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU; none of any other, without MKL, or where there is
-    /// no memory for it. What becomes of the matrix later does not show.
+    /// Of a contiguous f32 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU; none of any other, of one that is being trained,
+    /// without MKL, or where there is no memory for it. What becomes of the matrix later does not show.
     pub fn new(matrix: &Tensor, transposed: bool) -> Option<Self> {
-        if !fits(matrix) || matrix.dim() != 2 || !matrix.is_contiguous() || matrix.numel() == 0 {
+        let whole = matrix.dim() == 2 && matrix.is_contiguous() && matrix.numel() > 0;
+        if !fits(matrix) || !whole || matrix.requires_grad() {
             return None;
         }
         let mkl = mkl()?;
@@ -95,7 +98,7 @@ impl Prepacked {
             let (from, to) = (matrix.data_ptr().cast_const(), packed.as_mut_ptr().cast());
             (mkl.pack)(ROW_MAJOR, SECOND_MATRIX, way, ROWS, out, input, 1.0, from, columns, to);
         }
-        Some(Self { matrix: packed, input, out })
+        Some(Self { matrix: packed, mkl, input, out })
     }
 
     /// `x` `[…, in]`, f32 on the CPU, times the matrix: `[…, out]`. Without a gradient.
@@ -115,12 +118,12 @@ impl Prepacked {
         }
         let x = x.contiguous();
         let y = Tensor::empty(&shape[..], (Kind::Float, Device::Cpu));
-        if let (Some(mkl), 1..) = (mkl(), rows) {
+        if rows > 0 {
             // SAFETY: live, contiguous f32 tensors of these sizes; the matrix was packed for them by `new`.
             unsafe {
                 let (a, b) = (x.data_ptr().cast_const(), self.matrix.as_ptr().cast());
                 let (m, n, k) = (rows as c_int, self.out, self.input);
-                (mkl.compute)(ROW_MAJOR, NOT_TRANSPOSED, PACKED, m, n, k, a, k, b, n, 0.0, y.data_ptr(), n);
+                (self.mkl.compute)(ROW_MAJOR, NOT_TRANSPOSED, PACKED, m, n, k, a, k, b, n, 0.0, y.data_ptr(), n);
             }
         }
         y
@@ -153,11 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_whole_f32_matrix_is_not_prepacked() {
+    fn what_is_not_a_whole_f32_matrix_or_is_trained_is_not_prepacked() {
         let matrix = Tensor::ones([4, 6], (Kind::Float, Device::Cpu));
         assert!(Prepacked::new(&matrix.to_kind(Kind::BFloat16), false).is_none());
         assert!(Prepacked::new(&matrix.tr(), false).is_none());
         assert!(Prepacked::new(&matrix.view(-1), false).is_none());
+        assert!(Prepacked::new(&matrix.copy().set_requires_grad(true), false).is_none());
         assert!(Prepacked::new(&matrix.narrow(0, 0, 0), false).is_none());
     }
 }
