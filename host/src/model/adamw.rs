@@ -2,8 +2,9 @@
 //!
 //! m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w(1 − ηλ) − η · m̂ / (√v̂ + ε), ε = 1e-8, bias-corrected.
 //!
-//! The parameters become windows on one flat vector, their gradients on another, so a step is a walk over both in pieces that stay in the
-//! processor's cache, whatever the parameters' number. f32 weights are their own masters; bf16 weights have a vector of masters beside them.
+//! The parameters become windows on one flat vector, their gradients on another, which backward adds to in place. A step is a walk over both in
+//! pieces that stay in the processor's cache, whatever the parameters' number. f32 weights are their own masters; bf16 weights have a vector of
+//! masters beside them.
 
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -13,11 +14,9 @@ use super::shim;
 /// The optimizer of a list of leaf tensors.
 pub struct AdamW {
     leaves: Vec<Tensor>,
-    starts: Vec<i64>,
     weights: Tensor,   // [N], of the leaves' kind: what they are windows on
     master: Tensor,    // [N], f32: the same memory where the weights are f32
     gradients: Tensor, // [N], of the leaves' kind
-    bound: Vec<bool>,  // whether a leaf's gradient is a window on them yet
     m: Tensor,
     v: Tensor,
     steps: i32,
@@ -44,25 +43,24 @@ impl AdamW {
             n += (leaf.numel() as i64 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         }
         let zeros = |kind| Tensor::f_zeros([n], (kind, device));
-        let weights = zeros(kind)?;
-        let mut bound = Vec::with_capacity(leaves.len());
+        let (weights, gradients) = (zeros(kind)?, zeros(kind)?);
         let mut windows = Vec::with_capacity(leaves.len());
         for (leaf, &start) in leaves.into_iter().zip(&starts) {
             let mut leaf = leaf.set_requires_grad(false);
-            let mut window = weights.narrow(0, start, leaf.numel() as i64).view_as(&leaf);
-            window.copy_(&leaf);
-            leaf.f_set_data(&window)?;
-            bound.push(false);
-            windows.push(leaf.set_requires_grad(true));
+            let window = |flat: &Tensor| flat.narrow(0, start, leaf.numel() as i64).view_as(&leaf);
+            let (mut weight, gradient) = (window(&weights), window(&gradients));
+            weight.copy_(&leaf);
+            leaf.f_set_data(&weight)?;
+            let leaf = leaf.set_requires_grad(true);
+            shim::set_gradient(&leaf, Some(&gradient))?;
+            windows.push(leaf);
         }
         let master = weights.f_to_kind(Kind::Float)?;
         Ok(Self {
             leaves: windows,
-            starts,
             weights,
             master,
-            gradients: zeros(kind)?,
-            bound,
+            gradients,
             m: zeros(Kind::Float)?,
             v: zeros(Kind::Float)?,
             steps: 0,
@@ -76,7 +74,6 @@ impl AdamW {
     /// Returns the norm before clipping; where it is not finite, no step was taken.
     pub fn step(&mut self, rate: f64, max_norm: f64) -> Result<f64> {
         no_grad(|| {
-            self.bind()?;
             let norm = self.norm()?;
             if norm.is_finite() {
                 // torch's clip_grad_norm_ adds 1e-6 to the norm.
@@ -93,7 +90,6 @@ impl AdamW {
 
     /// Forgets the gathered gradients.
     pub fn clear(&mut self) -> Result<()> {
-        no_grad(|| self.bind())?;
         let _ = self.gradients.f_zero_()?;
         Ok(())
     }
@@ -103,25 +99,13 @@ impl AdamW {
         self.steps
     }
 
-    /// Lets go of the tensors: they no longer require gradients.
+    /// Lets go of the tensors: they no longer require gradients, and have none.
     pub fn release(self) {
         for leaf in self.leaves {
+            // Where it cannot be taken away it only takes room.
+            let _ = shim::set_gradient(&leaf, None);
             let _ = leaf.set_requires_grad(false);
         }
-    }
-
-    /// Makes the gradients windows on the flat vector; backward adds to them in place from then on.
-    fn bind(&mut self) -> Result<()> {
-        for ((leaf, &start), bound) in self.leaves.iter().zip(&self.starts).zip(&mut self.bound) {
-            let mut gradient = leaf.grad();
-            if !*bound && gradient.defined() {
-                let mut window = self.gradients.narrow(0, start, leaf.numel() as i64).view_as(leaf);
-                window.copy_(&gradient);
-                gradient.f_set_data(&window)?;
-                *bound = true;
-            }
-        }
-        Ok(())
     }
 
     /// Square root of the sum of squares: in f32 within a piece, in f64 over the pieces. In f32 alone a million squares lose the fifth digit.

@@ -13,6 +13,7 @@ use super::block::Block;
 use super::chains::Chains;
 use super::linear::{Linear, Matrix, New, Norm, Role, Source};
 use super::lora::{Adapter, Low};
+use super::shim;
 use super::spec::Spec;
 use super::weights::{Census, Weights};
 
@@ -303,7 +304,10 @@ impl Decoder {
     /// The residual stream before the first block `[B, T, C]`.
     pub(super) fn embed(&self, input: &Input) -> Tensor {
         let times = &self.spec.multipliers;
-        let mut x = Tensor::embedding(&self.embedding, input.ids, -1, false, false); // [B, T, C]
+        let mut x = match self.embedding.requires_grad() && shim::fits(&self.embedding) {
+            true => shim::lookup(&self.embedding, input.ids),
+            false => Tensor::embedding(&self.embedding, input.ids, -1, false, false),
+        }; // [B, T, C]
         if times.rounded {
             x *= Tensor::from(times.embedding as f32).to_kind(x.kind()).double_value(&[]);
         } else if times.embedding != 1.0 {

@@ -87,6 +87,9 @@ impl Matrix {
         match &*self.prepacked.borrow() {
             Some(prepacked) => and_bias(prepacked.times(x)),
             None if self.transposed => x.linear(&self.weight.tr(), bias),
+            None if self.weight.requires_grad() && shim::fits(x) && shim::fits(&self.weight) => {
+                shim::product(x, &self.weight, bias)
+            }
             None if is_widened(x, &self.weight) => and_bias(widened_product(x, &self.weight)),
             None => x.linear(&self.weight, bias),
         }

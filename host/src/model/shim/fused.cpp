@@ -1,5 +1,5 @@
 // What libtorch does in several passes over memory, in one, with its gradient: for f32 on the CPU, where a training step spends a quarter
-// of its time outside matrix products. And libtorch's own fused AdamW, which tch does not reach.
+// of its time outside matrix products. And libtorch's own fused AdamW, and the setting of gradients, which tch does not reach.
 //
 // Sums over rows go by chunks of fixed size, so that no number depends on how many threads there are.
 
@@ -317,6 +317,57 @@ struct TokenLogprobs : Function<TokenLogprobs> {
   }
 };
 
+// ---- Parameters whose gradients are added to where they are: libtorch would make them anew, and then add.
+
+// The gradient of a leaf to add to in place; none where it has none yet, or wants none.
+const Tensor* gathered(const Tensor& leaf) {
+  return leaf.is_leaf() && leaf.requires_grad() && leaf.grad().defined() ? &leaf.mutable_grad() : nullptr;
+}
+
+// x [..., in] times a weight [out, in], with or without a bias: [..., out].
+struct Product : Function<Product> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
+    context->save_for_backward({x, weight});
+    context->saved_data["bias"] = bias.has_value();
+    return at::linear(x, weight, bias);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1];
+    const auto g = gradients[0].reshape({-1, weight.size(0)});
+    Tensor dx, dw, db;
+    if (context->needs_input_grad(0)) dx = g.mm(weight).view(x.sizes());
+    if (context->needs_input_grad(1)) {
+      const auto rows = x.reshape({-1, weight.size(1)});
+      if (const auto* sum = gathered(weight)) {
+        sum->addmm_(g.t(), rows);
+      } else {
+        dw = g.t().mm(rows);
+      }
+    }
+    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) db = g.sum(0);
+    return {dx, dw, db};
+  }
+};
+
+// Rows of a table [V, C] by their numbers [...]: [..., C].
+struct Lookup : Function<Lookup> {
+  static Tensor forward(AutogradContext* context, const Tensor& table, const Tensor& ids) {
+    context->save_for_backward({table, ids});
+    return at::embedding(table, ids);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &table = saved[0], &ids = saved[1];
+    const auto* sum = gathered(table);
+    if (!sum) return {at::embedding_dense_backward(gradients[0], ids, table.size(0), -1, false), Tensor()};
+    sum->index_add_(0, ids.reshape(-1), gradients[0].reshape({-1, table.size(1)}));
+    return {Tensor(), Tensor()};
+  }
+};
+
 // `work` makes a tensor for the caller to own.
 template <typename F>
 int made(Tensor** out, char* error, size_t length, F work) {
@@ -341,6 +392,20 @@ int udasa_turn(Tensor** out, const Tensor* x, const Tensor* cos, const Tensor* s
 
 int udasa_token_logprobs(Tensor** out, const Tensor* logits, const Tensor* rows, const Tensor* tokens, char* error, size_t length) {
   return made(out, error, length, [&] { return TokenLogprobs::apply(*logits, *rows, *tokens); });
+}
+
+int udasa_product(Tensor** out, const Tensor* x, const Tensor* weight, const Tensor* bias, char* error, size_t length) {
+  return made(out, error, length, [&] {
+    return Product::apply(*x, *weight, bias ? std::optional<Tensor>(*bias) : std::nullopt);
+  });
+}
+
+int udasa_lookup(Tensor** out, const Tensor* table, const Tensor* ids, char* error, size_t length) {
+  return made(out, error, length, [&] { return Lookup::apply(*table, *ids); });
+}
+
+int udasa_set_gradient(const Tensor* leaf, const Tensor* gradient, char* error, size_t length) {
+  return guarded(error, length, [&] { leaf->mutable_grad() = gradient ? *gradient : Tensor(); });
 }
 
 // One step of libtorch's fused AdamW on a vector, in place; the gradient is divided by `divisor` first.

@@ -35,6 +35,23 @@ unsafe extern "C" {
         error: *mut c_char,
         length: usize,
     ) -> c_int;
+    fn udasa_product(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        error: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn udasa_lookup(
+        out: *mut *mut C_tensor,
+        table: *const C_tensor,
+        ids: *const C_tensor,
+        error: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn udasa_set_gradient(leaf: *const C_tensor, gradient: *const C_tensor, error: *mut c_char, length: usize)
+    -> c_int;
     fn udasa_adamw(
         weights: *const C_tensor,
         gradient: *const C_tensor,
@@ -95,6 +112,34 @@ pub fn token_logprobs(logits: Tensor, rows: &Tensor, tokens: &Tensor) -> Tensor 
     made(|out, error, length| unsafe {
         udasa_token_logprobs(out, logits.as_ptr(), rows.as_ptr(), tokens.as_ptr(), error, length)
     })
+}
+
+/// `x` `[…, in]` times `weight` `[out, in]`: `[…, out]`. Backward adds the weight's gradient to the one that it has, in place.
+pub fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let size = weight.size();
+    let fit = size.len() == 2
+        && x.size().last() == size.last()
+        && bias.is_none_or(|bias| fits(bias) && bias.size() == size[..1]);
+    check(&[x, weight], fit);
+    let bias = bias.map_or(std::ptr::null(), |bias| bias.as_ptr());
+    // SAFETY: see `rms_norm`; the bias is one or null, which stands for none.
+    made(|out, error, length| unsafe { udasa_product(out, x.as_ptr(), weight.as_ptr(), bias, error, length) })
+}
+
+/// Rows of `table` `[V, C]` by `ids` `[…]`: `[…, C]`. Backward adds the table's gradient to the one that it has, in place.
+pub fn lookup(table: &Tensor, ids: &Tensor) -> Tensor {
+    check(&[table], table.dim() == 2 && ids.kind() == Kind::Int64 && ids.device() == Device::Cpu);
+    // SAFETY: see `rms_norm`; libtorch checks the ids.
+    made(|out, error, length| unsafe { udasa_lookup(out, table.as_ptr(), ids.as_ptr(), error, length) })
+}
+
+/// Gives a leaf a gradient for backward to add to, of the leaf's shape, format and device; or takes its gradient away.
+pub fn set_gradient(leaf: &Tensor, gradient: Option<&Tensor>) -> Result<()> {
+    let alike = |x: &Tensor| leaf.size() == x.size() && leaf.kind() == x.kind() && leaf.device() == x.device();
+    ensure!(leaf.is_leaf() && gradient.is_none_or(alike), "{gradient:?} cannot be the gradient of {leaf:?}");
+    let gradient = gradient.map_or(std::ptr::null(), |x| x.as_ptr());
+    // SAFETY: live tensors, the second of which can be the first one's gradient, or null, which stands for none.
+    told(|error, length| unsafe { udasa_set_gradient(leaf.as_ptr(), gradient, error, length) })
 }
 
 /// A step of AdamW.
@@ -228,6 +273,41 @@ mod tests {
     }
 
     #[test]
+    fn products_and_rows_of_a_table_have_the_gradients_of_libtorch_and_add_them_to_what_is_there() {
+        let (x, weight, bias) = (numbers(&[2, 3, 5]), numbers(&[7, 5]) + 0.5, numbers(&[7]));
+        same(
+            &[x.shallow_clone(), weight.shallow_clone()],
+            |x| product(&x[0], &x[1], None),
+            |x| x[0].linear(&x[1], None::<&Tensor>),
+        );
+        same(
+            &[x.shallow_clone(), weight, bias],
+            |x| product(&x[0], &x[1], Some(&x[2])),
+            |x| x[0].linear(&x[1], Some(&x[2])),
+        );
+        let ids = Tensor::from_slice(&[3_i64, 0, 3, 4]).view([2, 2]);
+        let table = [numbers(&[5, 6])];
+        same(&table, |x| lookup(&x[0], &ids), |x| Tensor::embedding(&x[0], &ids, -1, false, false));
+
+        // One leaf that is looked up in and multiplied by, as a tied head is: three times, into a window of a longer vector.
+        let gathered = Tensor::zeros([64], (Kind::Float, Device::Cpu));
+        let leaf = table[0].copy().set_requires_grad(true);
+        set_gradient(&leaf, Some(&gathered.narrow(0, 8, 30).view([5, 6]))).expect("it fits");
+        for _ in 0..3 {
+            product(&lookup(&leaf, &ids), &leaf, None).square().sum(None).backward();
+        }
+        let plain = table[0].copy().set_requires_grad(true);
+        let looked_up = Tensor::embedding(&plain, &ids, -1, false, false);
+        (looked_up.linear(&plain, None::<&Tensor>).square().sum(None) * 3.0).backward();
+        let off = (gathered.narrow(0, 8, 30).view([5, 6]) - plain.grad()).abs().max().double_value(&[]);
+        assert!(off < 1e-3, "{off}");
+        assert_eq!(gathered.narrow(0, 0, 8).abs().sum(Kind::Float).double_value(&[]), 0.0);
+        assert!(set_gradient(&leaf, Some(&numbers(&[6, 5]))).is_err());
+        set_gradient(&leaf, None).expect("a leaf");
+        assert!(!leaf.grad().defined());
+    }
+
+    #[test]
     fn what_would_reach_outside_of_memory_is_refused() {
         let refused = |work: &dyn Fn() -> Tensor| {
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).expect_err("refused");
@@ -237,6 +317,9 @@ mod tests {
         refused(&|| rms_norm(&x, &numbers(&[4]), 1e-6));
         refused(&|| rms_norm(&x.to_kind(Kind::Double), &numbers(&[3]), 1e-6));
         refused(&|| swiglu(&x));
+        refused(&|| product(&x, &numbers(&[4, 2]), None));
+        refused(&|| product(&x, &numbers(&[4, 3]), Some(&numbers(&[3]))));
+        refused(&|| lookup(&x, &x));
         refused(&|| token_logprobs(x.copy(), &one, &Tensor::from_slice(&[3_i64])));
         refused(&|| token_logprobs(x.copy(), &Tensor::from_slice(&[2_i64]), &one));
         refused(&|| turn(&numbers(&[1, 2, 3, 4]), &numbers(&[1, 2, 1, 6]), &numbers(&[1, 2, 1, 6]), 3));

@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use anyhow::{Result, anyhow};
 
-pub use fused::{Step, adamw, fits, rms_norm, swiglu, token_logprobs, turn};
+pub use fused::{Step, adamw, fits, lookup, product, rms_norm, set_gradient, swiglu, token_logprobs, turn};
 pub use graph::Graph;
 pub use prepacked::Prepacked;
 

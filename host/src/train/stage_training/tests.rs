@@ -194,13 +194,11 @@ fn run(model: &Model, pairs: &[&Pair], config: &Train, reference: Option<&Refere
     Ok(steps)
 }
 
-fn gradients(model: &Model) -> Vec<f32> {
+/// What a trainer gathered, which it takes along when it ends.
+fn gradients(model: &Model, trainer: Trainer) -> Vec<f32> {
     let flat: Vec<Tensor> = model.trainable().iter().map(|p| p.grad().view(-1)).collect();
-    // Copied before they are cleared in place.
     let numbers = Vec::try_from(Tensor::cat(&flat, 0)).expect("numbers");
-    for mut parameter in model.trainable() {
-        parameter.zero_grad();
-    }
+    trainer.finish(model);
     numbers
 }
 
@@ -223,8 +221,7 @@ fn micro_batches_do_not_change_the_gradient_of_any_loss() {
             let budget = budget(&Train { micro_batch, ..config.clone() }, &model);
             let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget).expect("a trainer");
             accumulate(&mut trainer, &model, &stage, &batch, &facts).expect("a batch");
-            trainer.finish(&model);
-            gradients(&model)
+            gradients(&model, trainer)
         };
         let whole = gradient(0);
         let norm = |g: &[f32]| g.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
@@ -454,8 +451,7 @@ fn gradient_under(model: &Model, config: &Train, room_for: Option<usize>) -> Vec
     trainer.room_for = room_for;
     let stage = stage(&pairs, Some(&reference), config, &settings);
     accumulate(&mut trainer, model, &stage, &batch, &facts).expect("a batch");
-    trainer.finish(model);
-    gradients(model)
+    gradients(model, trainer)
 }
 
 fn assert_close(one: &[f32], other: &[f32]) {
@@ -512,8 +508,7 @@ fn a_dropping_adapter_draws_the_same_again_with_blocks_computed_twice_and_other_
         trainer = trainer.with_dropout(&model, 0.5, seed);
         let groups: Vec<_> = uneven().iter().map(sequences).collect();
         trainer.accumulate(&model, &groups, |_, logps| vec![1.0; logps.len()]).expect("a batch");
-        trainer.finish(&model);
-        gradients(&model)
+        gradients(&model, trainer)
     };
     let one = gradient(Recompute::Off, 1);
     assert_close(&one, &gradient(Recompute::On, 1));
