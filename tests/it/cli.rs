@@ -241,3 +241,23 @@ fn an_unchanged_room_is_kept_and_a_changed_one_runs_again() {
     assert!(record.contains("set = [\"world.prompts=20\"]"), "{record}");
     assert!(record.contains("[config.train]"), "{record}");
 }
+
+#[test]
+fn a_benchmark_that_is_not_there_or_lacks_its_models_is_an_error_before_anything_is_measured() {
+    let names = stdout(udasa().args(["bench", "list"]));
+    assert!(names.lines().any(|line| line.starts_with("train ")), "{names}");
+    expect_user_error(udasa().args(["bench", "trian"]), &["there is no benchmark `trian`", "train"]);
+    let folder = scratch();
+    let on = |name: &str, flag: &str| {
+        let mut command = udasa();
+        command.args(["bench", name, flag]).arg(folder.path());
+        command
+    };
+    expect_user_error(&mut on("mini", "--models"), &["the benchmark `mini` takes no models"]);
+    expect_user_error(&mut on("questions", "--peers"), &["the benchmark `questions` runs no peers"]);
+    expect_user_error(&mut on("matmul", "--only"), &["the benchmark `matmul` runs as a whole"]);
+    let output = on("train", "--models").output().expect("udasa starts");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let missing = format!("the models to be trained are not in {}", folder.path().display());
+    expect_user_error(&mut on("train", "--models"), &[&missing, "--peers"]);
+}

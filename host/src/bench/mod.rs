@@ -1,5 +1,5 @@
-//! Benchmarks: `udasa bench NAME`, behind `cargo xtask bench`. Each prints a table, or one JSON object a row, a row as soon as it is known;
-//! those of a model after the machine's measured matrix-product rate. They are commands, never timed tests.
+//! Benchmarks: `udasa bench NAME`, behind `cargo xtask bench`. Each prints a table, or one JSON object a row, as its parts end; those that
+//! run a model on the CPU begin with the machine's measured matrix-product rate. They are commands, never timed tests.
 
 mod generate;
 mod gpu;
@@ -61,13 +61,18 @@ struct Row {
     note: String,
 }
 
-/// Runs a benchmark; `print` is given its output piece by piece.
+/// Runs a benchmark; `print` is given its output, piece by piece.
 pub fn run(name: &str, options: &Options, print: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
     if options.peers.is_some() && !["plugins", "generate", "train"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
     }
     if options.only.is_some() && !["generate", "gpu", "train"].contains(&name) {
         return Err(UserError::new(format!("the benchmark `{name}` runs as a whole")).hint("leave --only out").into());
+    }
+    if options.models.is_some() && !["generate", "gpu", "questions", "train"].contains(&name) {
+        return Err(UserError::new(format!("the benchmark `{name}` takes no models"))
+            .hint("leave --models out")
+            .into());
     }
     if let Some(task) = options.task.as_deref().filter(|_| name == "generate") {
         return print(&generate::measure(task)?);

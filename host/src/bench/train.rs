@@ -9,14 +9,15 @@
 //! | `small lora` | rank 8 on every linear layer |
 //!
 //! A step's time is the median over the steps, in seconds that the thread had a processor: other work on the machine does not count. TRL's
-//! is by the wall's clock: give it a quiet machine. Beside it the two take turns, and the best of each counts. Memory is the process's greatest resident set during the case, weights included. The models are
-//! those of `../shared/peers/p6_make_bench.py`, in the folder that `--models` names, else `target/bench-models`; with `--peers` they are made
+//! is by the wall's clock: give it a quiet machine. With `--peers` the two sides take turns, two each, and the faster turn of each counts.
+//! Memory is the process's greatest resident set during the first turn, weights included. The models are those of
+//! `../shared/peers/p6_make_bench.py`, in the folder that `--models` names, else in `target/bench-models`; with `--peers` they are made
 //! where they are missing.
 
 mod models;
 mod peer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -25,6 +26,7 @@ use super::{Options, Row, Tell, matmul};
 use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Train};
 use crate::model::{Model, matmul_rate, processor_seconds, resident};
 use crate::records::Pair;
+use peer::Peer;
 
 /// One line of the table.
 struct Case {
@@ -50,35 +52,39 @@ const CASES: [Case; 7] = [
     Case { name: "base steps", folder: "base", steps_only: true, recorded: Some("dpo_base_pre_t1.json"), ..F32 },
 ];
 
-/// Every case whose name has `only` in it.
+/// Tells of every case whose name has `only` in it.
 pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
     let (peers, only) = (options.peers.as_deref(), options.only.as_deref().unwrap_or_default());
     let root = match &options.models {
         Some(root) => root.clone(),
         None => std::env::current_dir()?.join("target/bench-models"),
     };
+    let cases = CASES.iter().filter(|case| case.name.contains(only));
+    let cases: Vec<(&Case, PathBuf)> =
+        cases.map(|case| Ok((case, models::folder(&root, case.folder, peers)?))).collect::<Result<_>>()?;
     matmul(tell)?;
-    for case in CASES.iter().filter(|case| case.name.contains(only)) {
-        let folder = models::folder(&root, case.folder, peers)?;
+    for (case, folder) in cases {
         let turn = || -> Result<_> {
             Ok((measure(case, &folder)?, peers.map(|python| peer::run(python, case, &folder)).transpose()?))
         };
-        let (mut ours, mut theirs) = turn()?;
-        if let Some(first) = theirs {
-            let (next, peer) = turn()?;
-            ours = ours.or_better(next);
-            theirs = peer.map(|peer| first.or_better(peer));
-        }
-        let when = if theirs.is_some() { "now" } else { "recorded" };
-        let note = format!("{:.0} MiB; {}", ours.memory, ours.note);
+        let (mut ours, theirs) = turn()?;
+        let beside = match theirs {
+            Some(first) => {
+                let (next, their_next) = turn()?;
+                ours.rate = ours.rate.max(next.rate);
+                let rate = their_next.map_or(first.rate, |next| next.rate.max(first.rate));
+                Some(("the faster of two turns", Peer { rate, ..first }))
+            }
+            None => case.recorded.and_then(peer::recorded).map(|recorded| ("recorded", recorded)),
+        };
+        let share = 100.0 * ours.flops * ours.rate / matmul_rate(case.dtype);
+        let [first, last] = ours.losses;
+        let note =
+            format!("{:.0} MiB; {share:.0} % of the matrix-product rate; loss {first:.4} … {last:.4}", ours.memory);
         tell(Row { name: case.name.into(), value: ours.rate, unit: "pairs/s", note })?;
-        if let Some(peer) = theirs.or_else(|| peer::recorded(case.recorded?)) {
-            let note = format!(
-                "TRL {when}: {:.3} pairs/s, {:.0} MiB; memory {:.2} ×",
-                peer.rate,
-                peer.memory,
-                ours.memory / peer.memory
-            );
+        if let Some((when, peer)) = beside {
+            let memory = ours.memory / peer.memory;
+            let note = format!("TRL, {when}: {:.3} pairs/s, {:.0} MiB; memory {memory:.2} ×", peer.rate, peer.memory);
             tell(Row { name: "  us / TRL".into(), value: ours.rate / peer.rate, unit: "×", note })?;
         }
     }
@@ -88,17 +94,12 @@ pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
 struct Measured {
     /// Pairs a second.
     rate: f64,
+    /// Operations a pair.
+    flops: f64,
     /// MiB.
     memory: f64,
-    note: String,
-}
-
-impl Measured {
-    /// The faster of two; the greater of their memories.
-    fn or_better(self, other: Self) -> Self {
-        let memory = self.memory.max(other.memory);
-        Self { memory, ..if other.rate > self.rate { other } else { self } }
-    }
+    /// The first step's and the last one's.
+    losses: [f64; 2],
 }
 
 fn measure(case: &Case, folder: &Path) -> Result<Measured> {
@@ -113,10 +114,7 @@ fn measure(case: &Case, folder: &Path) -> Result<Measured> {
     let steps = pairs.len().div_ceil(BATCH) as f64;
     let a_step = if case.steps_only { step } else { step + reference / steps };
     let rate = BATCH as f64 / a_step;
-    let flops = flops(&model, &pairs, case);
-    let share = flops * rate / matmul_rate(case.dtype);
-    let note = format!("{:.0} % of the matrix-product rate; loss {:.4} … {:.4}", share * 100.0, losses[0], losses[1]);
-    Ok(Measured { rate, memory, note })
+    Ok(Measured { rate, flops: flops(&model, &pairs, case), memory, losses })
 }
 
 /// Operations that a pair needs: two for each weight and token forward, four backward (two where the weights are frozen); the prompt

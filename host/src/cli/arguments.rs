@@ -85,7 +85,8 @@ pub(super) enum Command {
         /// `plugins`, `generate`, `train`: time the peer (lm-polygraph, transformers, TRL) now, in this Python that has it
         #[arg(long, value_name = "PYTHON")]
         peers: Option<PathBuf>,
-        /// `generate`, `gpu`, `questions`, `train`: the folder of the model folders, `small` and `base`, and perhaps `embedder` and `nli`
+        /// `generate`, `train`: the folder of the model folders `small` and `base`; `questions`: of `small`, and perhaps `embedder` and
+        /// `nli`; `gpu`: of any
         #[arg(long, value_name = "DIR")]
         models: Option<PathBuf>,
         /// `generate`, `gpu`, `train`: measure only the cases whose names have this in them, such as `base f32`

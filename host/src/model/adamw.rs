@@ -2,9 +2,9 @@
 //!
 //! m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w(1 − ηλ) − η · m̂ / (√v̂ + ε), ε = 1e-8, bias-corrected.
 //!
-//! The parameters become windows on one flat vector, their gradients on another, which backward adds to in place. A step is a walk over both in
-//! pieces that stay in the processor's cache, whatever the parameters' number. f32 weights are their own masters; bf16 weights have a vector of
-//! masters beside them.
+//! The parameters become windows on one flat vector, their gradients on another, which backward adds to in place. A step is a walk over
+//! both in pieces that stay in the processor's cache, whatever the parameters' number. f32 weights are their own masters; bf16 weights have
+//! a vector of masters beside them.
 
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -43,7 +43,9 @@ impl AdamW {
             n += (leaf.numel() as i64 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         }
         let zeros = |kind| Tensor::f_zeros([n], (kind, device));
+        // All of them before the leaves are touched: where memory does not reach, these stay as they were.
         let (weights, gradients) = (zeros(kind)?, zeros(kind)?);
+        let (m, v) = (zeros(Kind::Float)?, zeros(Kind::Float)?);
         let mut windows = Vec::with_capacity(leaves.len());
         for (leaf, &start) in leaves.into_iter().zip(&starts) {
             let mut leaf = leaf.set_requires_grad(false);
@@ -56,17 +58,7 @@ impl AdamW {
             windows.push(leaf);
         }
         let master = weights.f_to_kind(Kind::Float)?;
-        Ok(Self {
-            leaves: windows,
-            weights,
-            master,
-            gradients,
-            m: zeros(Kind::Float)?,
-            v: zeros(Kind::Float)?,
-            steps: 0,
-            betas,
-            weight_decay,
-        })
+        Ok(Self { leaves: windows, weights, master, gradients, m, v, steps: 0, betas, weight_decay })
     }
 
     /// Clips the gathered gradients to `max_norm` (0: not at all), takes one step at `rate` and clears them.

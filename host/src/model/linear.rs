@@ -76,7 +76,8 @@ impl Matrix {
     /// `x` `[…, in]` → `[…, out]`.
     ///
     /// A CPU without bf16 units multiplies bf16 matrices several times slower than f32 ones, so they are widened piece by piece, which is as
-    /// exact or more; not where gradients are wanted, which would keep the pieces.
+    /// exact or more; not where gradients are wanted, which would keep the pieces. Where the weight is trained in f32 on the CPU its gradient
+    /// is added up in place, but for transposed ones, which take libtorch's way.
     pub fn times(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let and_bias = |mut y: Tensor| {
             if let Some(bias) = bias {

@@ -46,7 +46,8 @@ pub(super) fn pairs(folder: &Path) -> Result<Vec<Pair>> {
 fn make(root: &Path, python: Option<&Path>) -> Result<()> {
     let missing = || {
         UserError::new(format!("the models to be trained are not in {}", root.display())).hint(
-            "name their folder with --models, make them with ../shared/peers/p6_make_bench.py --out, or give a Python that can with --peers",
+            "name their folder with --models, make them with ../shared/peers/p6_make_bench.py --out DIR, or name a Python that can with \
+             --peers",
         )
     };
     let (python, script) = (python.ok_or_else(missing)?, shared(SCRIPT).ok_or_else(missing)?);

@@ -18,13 +18,6 @@ pub(super) struct Peer {
     pub memory: f64,
 }
 
-impl Peer {
-    /// The faster of two; the greater of their memories.
-    pub(super) fn or_better(self, other: Self) -> Self {
-        Self { rate: self.rate.max(other.rate), memory: self.memory.max(other.memory) }
-    }
-}
-
 /// A recorded run; none where it is not at hand.
 pub(super) fn recorded(name: &str) -> Option<Peer> {
     parse(&peers::read(&shared(&format!("oracles/bench/{name}"))?).ok()?)

@@ -1,7 +1,7 @@
 // What libtorch does in several passes over memory, in one, with its gradient: for f32 on the CPU, where a training step spends a quarter
 // of its time outside matrix products. And libtorch's own fused AdamW, and the setting of gradients, which tch does not reach.
 //
-// Sums over rows go by chunks of fixed size, so that no number depends on how many threads there are.
+// Our own sums over rows go by chunks of fixed size, so that no number depends on how many threads there are.
 
 #include "guard.h"
 
@@ -317,11 +317,11 @@ struct TokenLogprobs : Function<TokenLogprobs> {
   }
 };
 
-// ---- Parameters whose gradients are added to where they are: libtorch would make them anew, and then add.
+// ---- Products and look-ups whose backward adds to the parameter's gradient in place: libtorch makes a new one and then adds it.
 
-// The gradient of a leaf to add to in place; none where it has none yet, or wants none.
+// The gradient of a leaf to add to; none where it has none, wants none, or where the gradient is to be derived again.
 const Tensor* gathered(const Tensor& leaf) {
-  return leaf.is_leaf() && leaf.requires_grad() && leaf.grad().defined() ? &leaf.mutable_grad() : nullptr;
+  return !at::GradMode::is_enabled() && leaf.is_leaf() && leaf.requires_grad() && leaf.grad().defined() ? &leaf.mutable_grad() : nullptr;
 }
 
 // x [..., in] times a weight [out, in], with or without a bias: [..., out].

@@ -1,6 +1,6 @@
-//! A matrix laid out once for many products, by MKL, which libtorch brings along: for a product with few rows it otherwise spends up to as
-//! long on laying the matrix out as on multiplying. Its functions are looked up at run time; where libtorch was built without it, nothing is
-//! prepacked.
+//! A matrix laid out once for many products, by MKL, which libtorch brings along: for a product with few rows it otherwise spends up to
+//! as long on laying the matrix out as on multiplying. Its functions are looked up at run time; where libtorch was built without it,
+//! nothing is prepacked.
 
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
@@ -79,8 +79,8 @@ pub struct Prepacked {
 }
 
 impl Prepacked {
-    /// Of a contiguous f32 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU; none of any other, of one that is being trained,
-    /// without MKL, or where there is no memory for it. What becomes of the matrix later does not show.
+    /// Of a contiguous f32 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU; none of any other, of one that is being
+    /// trained, without MKL, or where there is no memory for it. What becomes of the matrix later does not show.
     pub fn new(matrix: &Tensor, transposed: bool) -> Option<Self> {
         let whole = matrix.dim() == 2 && matrix.is_contiguous() && matrix.numel() > 0;
         if !fits(matrix) || !whole || matrix.requires_grad() {
