@@ -253,9 +253,9 @@ fn a_benchmark_that_is_not_there_or_lacks_its_models_is_an_error_before_anything
         command.args(["bench", name, flag]).arg(folder.path());
         command
     };
-    expect_user_error(&mut on("mini", "--models"), &["the benchmark `mini` takes no models"]);
-    expect_user_error(&mut on("questions", "--peers"), &["the benchmark `questions` runs no peers"]);
-    expect_user_error(&mut on("matmul", "--only"), &["the benchmark `matmul` runs as a whole"]);
+    expect_user_error(&mut on("mini", "--models"), &["the benchmark `mini` takes no --models"]);
+    expect_user_error(&mut on("questions", "--peers"), &["the benchmark `questions` takes no --peers"]);
+    expect_user_error(&mut on("matmul", "--only"), &["the benchmark `matmul` takes no --only"]);
     let output = on("train", "--models").output().expect("udasa starts");
     assert!(output.stdout.is_empty(), "{output:?}");
     let missing = format!("the models to be trained are not in {}", folder.path().display());

@@ -21,18 +21,59 @@ use crate::error::UserError;
 use crate::model::matmul_rate;
 use crate::records::{Pair, PromptText};
 
-/// What there is, and what it measures.
-const BENCHMARKS: [(&str, &str); 7] = [
-    ("matmul", "matrix products of 1024³ on one thread: the hardware's limit"),
-    ("generate", "the sampler beside transformers, on one thread: speed, memory, share of the matrix-product rate"),
-    ("gpu", "sampling and LoRA training in bf16 on a CUDA device: tokens a second, share of its bandwidth, memory"),
-    ("mini", "the demo's four costs on one thread: pre-training, sampling, judging, preference training"),
-    (
-        "plugins",
-        "the sandbox: a call, WebAssembly beside native code, two threads beside one, us beside lm-polygraph, start",
-    ),
-    ("questions", "a model's answers: with a common beginning together and one by one; entailment and embeddings"),
-    ("train", "preference training beside TRL's DPOTrainer: pairs a second and memory, 15 M and 100 M parameters"),
+/// One benchmark.
+struct Benchmark {
+    name: &'static str,
+    /// What it measures.
+    what: &'static str,
+    /// The options that it takes.
+    takes: &'static [&'static str],
+    rows: fn(&Options, &mut Tell) -> Result<()>,
+}
+
+const BENCHMARKS: [Benchmark; 7] = [
+    Benchmark {
+        name: "matmul",
+        what: "matrix products of 1024³ on one thread: the hardware's limit",
+        takes: &[],
+        rows: |_, tell| matmul(tell),
+    },
+    Benchmark {
+        name: "generate",
+        what: "the sampler beside transformers, on one thread: speed, memory, share of the matrix-product rate",
+        takes: &["peers", "models", "only"],
+        rows: generate::rows,
+    },
+    Benchmark {
+        name: "gpu",
+        what: "sampling and LoRA training in bf16 on a CUDA device: tokens a second, share of its bandwidth, memory",
+        takes: &["models", "only"],
+        rows: gpu::rows,
+    },
+    Benchmark {
+        name: "mini",
+        what: "the demo's four costs on one thread: pre-training, sampling, judging, preference training",
+        takes: &[],
+        rows: |_, tell| mini::rows(tell),
+    },
+    Benchmark {
+        name: "plugins",
+        what: "the sandbox: a call, WebAssembly beside native code, two threads beside one, us beside lm-polygraph, start",
+        takes: &["peers"],
+        rows: plugins::rows,
+    },
+    Benchmark {
+        name: "questions",
+        what: "a model's answers: with a common beginning together and one by one; entailment and embeddings",
+        takes: &["models"],
+        rows: questions::rows,
+    },
+    Benchmark {
+        name: "train",
+        what: "preference training beside TRL's DPOTrainer: pairs a second and memory, 15 M and 100 M parameters",
+        takes: &["peers", "models", "only"],
+        rows: train::rows,
+    },
 ];
 
 /// How a benchmark is run.
@@ -63,15 +104,20 @@ struct Row {
 
 /// Runs a benchmark; `print` is given its output, piece by piece.
 pub fn run(name: &str, options: &Options, print: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-    if options.peers.is_some() && !["plugins", "generate", "train"].contains(&name) {
-        return Err(UserError::new(format!("the benchmark `{name}` runs no peers")).hint("leave --peers out").into());
+    if name == "list" {
+        return BENCHMARKS.iter().try_for_each(|one| print(&format!("{:<10} {}\n", one.name, one.what)));
     }
-    if options.only.is_some() && !["generate", "gpu", "train"].contains(&name) {
-        return Err(UserError::new(format!("the benchmark `{name}` runs as a whole")).hint("leave --only out").into());
-    }
-    if options.models.is_some() && !["generate", "gpu", "questions", "train"].contains(&name) {
-        return Err(UserError::new(format!("the benchmark `{name}` takes no models"))
-            .hint("leave --models out")
+    let Some(benchmark) = BENCHMARKS.iter().find(|benchmark| benchmark.name == name) else {
+        let names = BENCHMARKS.map(|benchmark| benchmark.name).join(", ");
+        return Err(UserError::new(format!("there is no benchmark `{name}`"))
+            .hint(format!("there are: {names}"))
+            .into());
+    };
+    let Options { peers, models, only, .. } = options;
+    let given = [("peers", peers.is_some()), ("models", models.is_some()), ("only", only.is_some())];
+    if let Some((option, _)) = given.iter().find(|(option, is_given)| *is_given && !benchmark.takes.contains(option)) {
+        return Err(UserError::new(format!("the benchmark `{name}` takes no --{option}"))
+            .hint(format!("leave --{option} out"))
             .into());
     }
     if let Some(task) = options.task.as_deref().filter(|_| name == "generate") {
@@ -84,20 +130,7 @@ pub fn run(name: &str, options: &Options, print: &mut dyn FnMut(&str) -> Result<
             false => format!("{of:<22} {:>12} {unit:<12} {note}\n", shown(value)),
         })
     };
-    match name {
-        "list" => print(&BENCHMARKS.map(|(name, what)| format!("{name:<10} {what}\n")).concat()),
-        "matmul" => matmul(&mut tell),
-        "generate" => generate::rows(options, &mut tell),
-        "gpu" => gpu::rows(options, &mut tell),
-        "mini" => mini::rows(&mut tell),
-        "plugins" => plugins::rows(options, &mut tell),
-        "questions" => questions::rows(options, &mut tell),
-        "train" => train::rows(options, &mut tell),
-        _ => {
-            let names = BENCHMARKS.map(|(name, _)| name).join(", ");
-            Err(UserError::new(format!("there is no benchmark `{name}`")).hint(format!("there are: {names}")).into())
-        }
-    }
+    (benchmark.rows)(options, &mut tell)
 }
 
 /// Three digits at least: ratios and microseconds are small.
@@ -131,6 +164,12 @@ fn pair(id: String, [prompt, chosen, rejected]: [Vec<u32>; 3]) -> Pair {
         chosen_token_ids: chosen,
         rejected_token_ids: rejected,
     }
+}
+
+/// Operations a second of a large matrix product, for a model of this format: in bf16 or in f32, whichever this processor multiplies faster.
+fn product_rate(dtype: Dtype) -> f64 {
+    let f32 = matmul_rate(Dtype::F32);
+    if dtype == Dtype::F32 { f32 } else { matmul_rate(dtype).max(f32) }
 }
 
 fn matmul(tell: &mut Tell) -> Result<()> {

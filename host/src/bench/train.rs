@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::steps::{self, BATCH, Steps};
-use super::{Options, Row, Tell, matmul};
+use super::{Options, Row, Tell, matmul, product_rate};
 use crate::config::{DeviceChoice, Dtype, Lora, ModelSection, Train};
-use crate::model::{Model, matmul_rate, processor_seconds, resident};
+use crate::model::{Model, processor_seconds, resident};
 use crate::records::Pair;
 use peer::Peer;
 
@@ -77,7 +77,7 @@ pub fn rows(options: &Options, tell: &mut Tell) -> Result<()> {
             }
             None => case.recorded.and_then(peer::recorded).map(|recorded| ("recorded", recorded)),
         };
-        let share = 100.0 * ours.flops * ours.rate / matmul_rate(case.dtype);
+        let share = 100.0 * ours.flops * ours.rate / product_rate(case.dtype);
         let [first, last] = ours.losses;
         let note =
             format!("{:.0} MiB; {share:.0} % of the matrix-product rate; loss {first:.4} … {last:.4}", ours.memory);

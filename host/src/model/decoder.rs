@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::attention::{self, Masks, Turns, attend};
 use super::block::Block;
 use super::chains::Chains;
+use super::device;
 use super::linear::{Linear, Matrix, New, Norm, Role, Source};
 use super::lora::{Adapter, Low};
 use super::shim;
@@ -87,7 +88,7 @@ impl Decoder {
     }
 
     fn with_turns(mut self, device: Device) -> Self {
-        let (spec, kind) = (&self.spec, self.embedding.kind());
+        let (spec, kind) = (&self.spec, device::activations(self.embedding.kind(), device));
         self.turns = spec.ropes.iter().map(|rope| Turns::new(rope, spec.positions, device, kind)).collect();
         self
     }
@@ -308,8 +309,9 @@ impl Decoder {
             true => shim::lookup(&self.embedding, input.ids),
             false => Tensor::embedding(&self.embedding, input.ids, -1, false, false),
         }; // [B, T, C]
+        x = x.to_kind(device::activations(x.kind(), x.device()));
         if times.rounded {
-            x *= Tensor::from(times.embedding as f32).to_kind(x.kind()).double_value(&[]);
+            x *= Tensor::from(times.embedding as f32).to_kind(self.embedding.kind()).double_value(&[]);
         } else if times.embedding != 1.0 {
             x *= times.embedding;
         }

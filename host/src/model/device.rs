@@ -53,8 +53,19 @@ pub fn kind(dtype: Dtype) -> Kind {
     }
 }
 
+/// The format of what goes through a model of such weights: on the CPU f32, in which it does everything but products fastest; a GPU computes
+/// in the weights' format.
+pub fn activations(weights: Kind, device: Device) -> Kind {
+    if device == Device::Cpu { Kind::Float } else { weights }
+}
+
+/// Whether a CPU multiplies by weights of this format in f32: by bf16 ones only where it has no units of its own for them.
+pub fn multiplies_in_f32(weights: Kind) -> bool {
+    weights != Kind::BFloat16 || !multiplies_bf16()
+}
+
 /// Whether this processor multiplies bf16 matrices by itself, rather than by emulation.
-pub fn multiplies_bf16() -> bool {
+fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]

@@ -73,33 +73,29 @@ impl Matrix {
         &self.weight
     }
 
-    /// `x` `[…, in]` → `[…, out]`.
+    /// `x` `[…, in]` → `[…, out]`, in the format of `x`.
     ///
-    /// A CPU without bf16 units multiplies bf16 matrices several times slower than f32 ones, so they are widened piece by piece, which is as
-    /// exact or more; not where gradients are wanted, which would keep the pieces. Where the weight is trained in f32 on the CPU its gradient
-    /// is added up in place, but for transposed ones, which take libtorch's way.
+    /// On the CPU `x` is f32 whatever the weight's format; a CPU without bf16 units, which multiplies bf16 matrices several times slower than
+    /// f32 ones, widens them piece by piece, which is as exact or more. The gradient of a weight that is trained is added up in place there.
     pub fn times(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        let and_bias = |mut y: Tensor| {
+        if let Some(prepacked) = &*self.prepacked.borrow() {
+            let mut y = prepacked.times(x);
             if let Some(bias) = bias {
                 y += bias;
             }
-            y
-        };
-        match &*self.prepacked.borrow() {
-            Some(prepacked) => and_bias(prepacked.times(x)),
-            None if self.transposed => x.linear(&self.weight.tr(), bias),
-            None if self.weight.requires_grad() && shim::fits(x) && shim::fits(&self.weight) => {
-                shim::product(x, &self.weight, bias)
-            }
-            None if is_widened(x, &self.weight) => and_bias(widened_product(x, &self.weight)),
-            None => x.linear(&self.weight, bias),
+            return y;
+        }
+        let weight = if self.transposed { &self.weight.tr() } else { &self.weight };
+        match shim::fits(x) && (weight.requires_grad() || weight.kind() != x.kind()) {
+            true => shim::product(x, weight, bias, device::multiplies_in_f32(weight.kind())),
+            false => x.linear(weight, bias),
         }
     }
 
     /// Prepacks it, if that takes no more than `room` bytes, which it takes from there. Until [`Self::forget_prepacked`] it must not change,
     /// and what it is multiplied by must not want gradients.
     pub fn prepack(&self, room: &mut usize) {
-        let bytes = self.weight.numel() * self.weight.kind().elt_size_in_bytes();
+        let bytes = self.weight.numel() * Kind::Float.elt_size_in_bytes();
         if let Some(left) = room.checked_sub(bytes)
             && let Some(prepacked) = Prepacked::new(&self.weight, self.transposed)
         {
@@ -255,37 +251,9 @@ impl Linear {
     }
 }
 
-/// `x` `[…, in]` times a bf16 matrix `[out, in]`, which is widened to f32 piece by piece.
-fn widened_product(x: &Tensor, weight: &Tensor) -> Tensor {
-    let (out, input) = (weight.size()[0], weight.size()[1]);
-    let mut shape = x.size();
-    let rows = x.to_kind(Kind::Float).reshape([-1, input]);
-    let y = Tensor::empty([rows.size()[0], out], (Kind::Float, x.device()));
-    let step = (PIECE / input).max(1);
-    for from in (0..out).step_by(step as usize) {
-        let n = step.min(out - from);
-        let piece = weight.narrow(0, from, n).to_kind(Kind::Float);
-        let _ = rows.mm_out(&y.narrow(1, from, n), &piece.tr());
-    }
-    if let Some(last) = shape.last_mut() {
-        *last = out;
-    }
-    y.view(&shape[..]).to_kind(x.kind())
-}
-
-/// Numbers of a piece that is widened: a few megabytes, which stay in the cache.
-const PIECE: i64 = 1 << 20;
-
-fn is_widened(x: &Tensor, weight: &Tensor) -> bool {
-    weight.kind() == Kind::BFloat16
-        && weight.device() == Device::Cpu
-        && !device::multiplies_bf16()
-        && !x.requires_grad()
-        && !weight.requires_grad()
-}
-
 fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Tensor {
-    match shim::fits(x) && shim::fits(weight) {
+    let weight = &weight.to_kind(x.kind());
+    match shim::fits(x) {
         true => shim::rms_norm(x, weight, eps),
         false => x.rms_norm(weight.size(), Some(weight), eps),
     }
@@ -323,7 +291,10 @@ impl Norm {
                 let weight = self.weight.to_kind(Kind::Float) + 1.0;
                 rms_norm(&x.to_kind(Kind::Float), &weight, self.eps).to_kind(x.kind())
             }
-            NormKind::Layer => x.layer_norm(self.size, Some(&self.weight), self.bias.as_ref(), self.eps, true),
+            NormKind::Layer => {
+                let bias = self.bias.as_ref().map(|bias| bias.to_kind(x.kind()));
+                x.layer_norm(self.size, Some(self.weight.to_kind(x.kind())), bias, self.eps, true)
+            }
         }
     }
 

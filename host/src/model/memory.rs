@@ -1,6 +1,6 @@
 //! What sampling takes in memory, from the config alone: before anything is loaded.
 
-use tch::Kind;
+use tch::{Device, Kind};
 
 use super::device;
 use super::sampler::{LOGIT_ROWS, PROMPT_TOKENS, Sizes};
@@ -14,7 +14,7 @@ pub struct SamplingMemory {
     pub weights: usize,
     /// Keys and values at the most.
     pub cache: usize,
-    /// Prepacked matrices: a layout in which they multiply faster, on the CPU in f32.
+    /// Prepacked matrices: a layout in which they multiply faster, in f32, on the CPU.
     pub prepacked: usize,
     /// What one pass holds beside them, at the most.
     pub activations: usize,
@@ -29,8 +29,9 @@ impl SamplingMemory {
     /// For a model of this shape. The cache is what `generate.memory_mib` allows, where the model's positions can fill it; what it leaves is for
     /// prepacked matrices, where the device may turn out to be a CPU.
     pub fn plan(spec: &Spec, model: &ModelSection, generate: &Generate) -> Self {
-        let kind = device::kind(model.dtype);
-        let is_prepacked = kind == Kind::Float && model.device != DeviceChoice::Cuda;
+        let (kind, is_cuda) = (device::kind(model.dtype), model.device == DeviceChoice::Cuda);
+        let cached = if is_cuda { kind } else { device::activations(kind, Device::Cpu) };
+        let is_prepacked = device::multiplies_in_f32(kind) && !is_cuda;
         let prompt = (spec.positions as usize).saturating_sub(generate.max_tokens);
         let sizes = Sizes { places: generate.unit, slots: generate.responses, prompt, response: generate.max_tokens };
         let (blocks, head) = spec.matrix_numbers();
@@ -40,8 +41,8 @@ impl SamplingMemory {
         let pass = tokens * (3 * spec.feed_forward + 6 * spec.hidden) as usize * 4;
         // When tokens are drawn: logits and probabilities in f32.
         let draw = 2 * LOGIT_ROWS * spec.vocabulary as usize * 4;
-        let cache = cache_bytes(spec, kind, sizes).min(generate.memory_mib << 20);
-        let prepacked = if is_prepacked { (blocks + head) as usize * kind.elt_size_in_bytes() } else { 0 };
+        let cache = cache_bytes(spec, cached, sizes).min(generate.memory_mib << 20);
+        let prepacked = if is_prepacked { (blocks + head) as usize * Kind::Float.elt_size_in_bytes() } else { 0 };
         Self {
             weights: (blocks + tables) as usize * kind.elt_size_in_bytes(),
             cache,
@@ -88,9 +89,11 @@ mod tests {
         // Five places of a prompt of 64 and three responses of 32 tokens; keys and values of 64 numbers in two blocks.
         assert_eq!(whole.cache, 4 * 5 * (64 + 3 * 32) * 2 * 64 * 2);
         let half = plan(Dtype::Bf16, &generate);
-        assert_eq!((half.weights * 2, half.cache * 2), (whole.weights, whole.cache));
-        // The one table is read as it is and, prepacked, multiplied by; bf16 matrices are not prepacked.
-        assert_eq!((whole.prepacked, half.prepacked), (whole.weights, 0));
+        // On the CPU keys and values are f32 all the same.
+        assert_eq!((half.weights * 2, half.cache), (whole.weights, whole.cache));
+        // The one table is read as it is and, prepacked, multiplied by; so are bf16 matrices, in f32, if the processor does not multiply them.
+        let in_f32 = if device::multiplies_in_f32(Kind::BFloat16) { whole.prepacked } else { 0 };
+        assert_eq!((whole.prepacked, half.prepacked), (whole.weights, in_f32));
         assert_eq!(whole.total(), whole.weights + whole.cache + whole.prepacked + whole.activations + whole.program);
     }
 

@@ -174,6 +174,11 @@ impl Model {
         if self.kind == Kind::BFloat16 { 0.25 } else { 0.0 }
     }
 
+    /// The format of what goes through it, keys and values among it.
+    pub fn activations(&self) -> Kind {
+        device::activations(self.kind, self.device)
+    }
+
     /// What training changes: the adapter where there is one, else every parameter.
     pub fn trainable(&self) -> Vec<Tensor> {
         let adapter = self.decoder.adapter();

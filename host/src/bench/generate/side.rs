@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use super::super::product_rate;
 use super::{Measured, PROMPTS, RESPONSES, TOKENS, Task, long_prompts};
 use crate::config::{DeviceChoice, ModelSection};
-use crate::model::{Model, Request, Sampling, matmul_rate};
+use crate::model::{Model, Request, Sampling};
 
 /// Runs of which the fastest counts.
 const REPEATS: usize = 2;
@@ -45,7 +46,7 @@ pub fn measure(task: &str) -> Result<String> {
         2.0 * (body as f64 * prompt_tokens as f64 + head as f64 * PROMPTS as f64),
         2.0 * (body + head) as f64 * rows * (TOKENS - 1) as f64,
     ];
-    let measured = Measured { seconds, prefill, flops, rate: matmul_rate(task.dtype), peak };
+    let measured = Measured { seconds, prefill, flops, rate: product_rate(task.dtype), peak };
     Ok(serde_json::to_string(&measured)?)
 }
 

@@ -14,7 +14,7 @@ pub struct ModelSection {
     pub path: Option<PathBuf>,
     /// `cpu`, `cuda`, or `auto`: CUDA where its libraries and a device are found.
     pub device: DeviceChoice,
-    /// Of weights and activations.
+    /// Of weights, and on a GPU of activations too; a CPU keeps those in f32.
     pub dtype: Dtype,
     /// CPU threads of libtorch; 0 leaves it to libtorch. More than one can change the last bits of sums.
     #[schemars(range(max = 1024))]
@@ -63,7 +63,7 @@ pub enum DeviceChoice {
     Cuda,
 }
 
-/// Number format of weights and activations.
+/// Number format of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {

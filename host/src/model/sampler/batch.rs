@@ -59,7 +59,7 @@ impl<'a> Batch<'a> {
             sampling,
             recorder: gpu.then(Recorder::default),
             logit_rows: if gpu { LOGIT_ROWS_GPU } else { LOGIT_ROWS },
-            cache: Cache::new(&model.decoder.spec, sizes, model.kind, model.device)?,
+            cache: Cache::new(&model.decoder.spec, sizes, model.activations(), model.device)?,
             capacity: sizes.places,
             waiting: (0..requests.len()).filter(|&r| !requests[r].seeds.is_empty()).collect(),
             places: Vec::new(),

@@ -97,19 +97,17 @@ impl Cache {
         for (buffer, new) in [(keys, k), (values, v)] {
             let _ = buffer.view([-1, d]).index_copy_(0, &round.write, &new.reshape([-1, d]));
         }
-        let kind = q.kind();
-        let wide = |x: Tensor| if x.device() == Device::Cpu { x.to_kind(Kind::Float) } else { x };
         // The rows in the order of the slots; those of ended responses are zero.
-        let q = wide(q.reshape([r, h, d]).contiguous());
+        let q = q.reshape([r, h, d]).contiguous();
         let q = match &round.rows {
             None => q,
             Some(rows) => Tensor::zeros([p * n, h, d], (q.kind(), q.device())).index_copy(0, rows, &q),
         };
         let own = q.view([p * n * g, heads, d]);
         let shared = q.view([p, n, g, heads, d]).transpose(1, 2).reshape([p * g, n * heads, d]);
-        let of_prompts = |x: &Tensor| wide(x.narrow(0, 0, p).narrow(2, 0, round.prompt).view([p * g, round.prompt, d]));
+        let of_prompts = |x: &Tensor| x.narrow(0, 0, p).narrow(2, 0, round.prompt).view([p * g, round.prompt, d]);
         let of_responses =
-            |x: &Tensor| wide(x.narrow(0, 0, p * n).narrow(2, 0, round.response).view([p * n * g, round.response, d]));
+            |x: &Tensor| x.narrow(0, 0, p * n).narrow(2, 0, round.response).view([p * n * g, round.response, d]);
         let (prompt_keys, prompt_values) = &self.prompts[block];
 
         let over_prompts = shared.bmm(&of_prompts(prompt_keys).transpose(1, 2)).view([p, g, n, heads, round.prompt]);
@@ -130,11 +128,10 @@ impl Cache {
         let from_prompts = of_prompt.bmm(&of_prompts(prompt_values)).view([p, g, n, heads, d]).transpose(1, 2);
         let from_own = of_own.bmm(&of_responses(values)).view([p, n, g, heads, d]);
         let context = (from_own + from_prompts).reshape([p * n, h, 1, d]);
-        let context = match &round.rows {
+        match &round.rows {
             None => context,
             Some(rows) => context.index_select(0, rows),
-        };
-        context.to_kind(kind)
+        }
     }
 }
 

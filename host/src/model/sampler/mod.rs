@@ -11,9 +11,10 @@ mod recorder;
 mod tests;
 
 use anyhow::Result;
-use tch::{Kind, no_grad};
+use tch::no_grad;
 
 use super::Model;
+use super::device;
 use super::memory::cache_bytes;
 use super::out_of_memory::attempt;
 use crate::error::UserError;
@@ -100,12 +101,12 @@ impl Model {
         self.sample_in(requests, sampling, sizes)
     }
 
-    /// Bytes for prepacked matrices: what keys and values leave, where prepacking saves more than it costs. On a GPU and in bf16 nothing is
-    /// prepacked, and a single row is multiplied as fast without.
+    /// Bytes for prepacked matrices: what keys and values leave, where prepacking saves more than it costs. On a GPU, and where bf16 is
+    /// multiplied as such, nothing is prepacked, and a single row is multiplied as fast without.
     fn room_to_prepack(&self, requests: &[Request], sampling: &Sampling, sizes: Sizes) -> usize {
         let rows: usize = requests.iter().map(|r| r.seeds.len()).sum();
         let is_worth = rows > 1 && rows * sampling.max_tokens >= WORTH_PREPACKING;
-        if is_worth && self.kind == Kind::Float && !self.device.is_cuda() {
+        if is_worth && device::multiplies_in_f32(self.kind) && !self.device.is_cuda() {
             sampling.memory.saturating_sub(self.cache_bytes(sizes))
         } else {
             0
@@ -113,7 +114,7 @@ impl Model {
     }
 
     fn cache_bytes(&self, sizes: Sizes) -> usize {
-        cache_bytes(&self.decoder.spec, self.kind, sizes)
+        cache_bytes(&self.decoder.spec, self.activations(), sizes)
     }
 
     /// The same in buffers of these sizes; where there is no memory for them, in half as many places.

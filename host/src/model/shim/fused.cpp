@@ -324,30 +324,66 @@ const Tensor* gathered(const Tensor& leaf) {
   return !at::GradMode::is_enabled() && leaf.is_leaf() && leaf.requires_grad() && leaf.grad().defined() ? &leaf.mutable_grad() : nullptr;
 }
 
-// x [..., in] times a weight [out, in], with or without a bias: [..., out].
+// Numbers of a weight that are widened at a time: a few megabytes, which stay in the cache.
+constexpr int64_t PIECE = 1 << 20;
+
+// Calls `work(from, n)` for all rows of a weight [out, in], some at a time.
+template <typename F>
+void by_pieces(const Tensor& weight, F work) {
+  const int64_t out = weight.size(0), step = std::max<int64_t>(1, PIECE / std::max<int64_t>(1, weight.size(1)));
+  for (int64_t from = 0; from < out; from += step) work(from, std::min(step, out - from));
+}
+
+// x [..., in] times a weight [out, in], with or without a bias: [..., out], in the format of x. Both are multiplied in the weight's format;
+// `wide`: in f32, to which the weight is brought piece by piece.
 struct Product : Function<Product> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
+  static Tensor forward(AutogradContext* context, const Tensor& given, const Tensor& weight, const std::optional<Tensor>& bias,
+                        bool wide) {
+    const auto kind = wide ? at::kFloat : weight.scalar_type();
+    const auto x = given.to(kind);
     context->save_for_backward({x, weight});
     context->saved_data["bias"] = bias.has_value();
-    return at::linear(x, weight, bias);
+    if (weight.scalar_type() == kind) return at::linear(x, weight, bias).to(given.scalar_type());
+    auto sizes = x.sizes().vec();
+    sizes.back() = weight.size(0);
+    const auto rows = x.reshape({-1, weight.size(1)});
+    auto y = at::empty({rows.size(0), weight.size(0)}, x.options());
+    by_pieces(weight, [&](int64_t from, int64_t n) {
+      auto part = y.narrow(1, from, n);
+      at::mm_out(part, rows, weight.narrow(0, from, n).to(kind).t());
+    });
+    if (bias) y.add_(*bias);
+    return y.view(sizes).to(given.scalar_type());
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1];
-    const auto g = gradients[0].reshape({-1, weight.size(0)});
+    const auto kind = x.scalar_type();
+    const auto g = gradients[0].reshape({-1, weight.size(0)}).to(kind), rows = x.reshape({-1, weight.size(1)});
+    const bool whole = weight.scalar_type() == kind;
     Tensor dx, dw, db;
-    if (context->needs_input_grad(0)) dx = g.mm(weight).view(x.sizes());
+    if (context->needs_input_grad(0)) {
+      if (whole) {
+        dx = g.mm(weight);
+      } else {
+        dx = at::zeros_like(rows);
+        by_pieces(weight, [&](int64_t from, int64_t n) { dx.addmm_(g.narrow(1, from, n), weight.narrow(0, from, n).to(kind)); });
+      }
+      dx = dx.view(x.sizes()).to(gradients[0].scalar_type());
+    }
     if (context->needs_input_grad(1)) {
-      const auto rows = x.reshape({-1, weight.size(1)});
-      if (const auto* sum = gathered(weight)) {
+      const auto* sum = gathered(weight);
+      if (sum && whole) {
         sum->addmm_(g.t(), rows);
+      } else if (sum) {
+        by_pieces(weight, [&](int64_t from, int64_t n) { sum->narrow(0, from, n).add_(g.narrow(1, from, n).t().mm(rows)); });
       } else {
         dw = g.t().mm(rows);
       }
     }
-    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) db = g.sum(0);
-    return {dx, dw, db};
+    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) db = gradients[0].reshape({-1, weight.size(0)}).sum(0);
+    return {dx, dw, db, Tensor()};
   }
 };
 
@@ -394,9 +430,9 @@ int udasa_token_logprobs(Tensor** out, const Tensor* logits, const Tensor* rows,
   return made(out, error, length, [&] { return TokenLogprobs::apply(*logits, *rows, *tokens); });
 }
 
-int udasa_product(Tensor** out, const Tensor* x, const Tensor* weight, const Tensor* bias, char* error, size_t length) {
+int udasa_product(Tensor** out, const Tensor* x, const Tensor* weight, const Tensor* bias, int wide, char* error, size_t length) {
   return made(out, error, length, [&] {
-    return Product::apply(*x, *weight, bias ? std::optional<Tensor>(*bias) : std::nullopt);
+    return Product::apply(*x, *weight, bias ? std::optional<Tensor>(*bias) : std::nullopt, wide != 0);
   });
 }
 

@@ -41,6 +41,7 @@ unsafe extern "C" {
         x: *const C_tensor,
         weight: *const C_tensor,
         bias: *const C_tensor,
+        wide: c_int,
         error: *mut c_char,
         length: usize,
     ) -> c_int;
@@ -72,6 +73,11 @@ unsafe extern "C" {
 /// Whether these operations are made for such a tensor.
 pub fn fits(x: &Tensor) -> bool {
     x.device() == Device::Cpu && x.kind() == Kind::Float
+}
+
+/// Whether products are made for such a weight or bias.
+pub fn is_weight(x: &Tensor) -> bool {
+    x.device() == Device::Cpu && [Kind::Float, Kind::BFloat16].contains(&x.kind())
 }
 
 /// x / √(mean x² + eps) · w over the last dimension; `weight` has its size.
@@ -115,17 +121,19 @@ pub fn token_logprobs(logits: Tensor, rows: &Tensor, tokens: &Tensor) -> Tensor 
     })
 }
 
-/// `x` `[…, in]` times `weight` `[out, in]`: `[…, out]`. Backward adds the weight's gradient in place to the one that it has, if it has
-/// one.
-pub fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+/// `x` `[…, in]` in f32 times `weight` `[out, in]` and `bias` `[out]` in f32 or bf16: `[…, out]` in f32. A bf16 weight is multiplied by in
+/// bf16, or, `wide`, in f32, to which it is brought piece by piece. Backward adds the weight's gradient in place to the one that it has, if
+/// it has one.
+pub fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, wide: bool) -> Tensor {
     let size = weight.size();
     let fit = size.len() == 2
+        && is_weight(weight)
         && x.size().last() == size.last()
-        && bias.is_none_or(|bias| fits(bias) && bias.size() == size[..1]);
-    check(&[x, weight], fit);
-    let bias = bias.map_or(std::ptr::null(), |bias| bias.as_ptr());
-    // SAFETY: see `rms_norm`; the bias is one or null, which stands for none.
-    made(|out, error, length| unsafe { udasa_product(out, x.as_ptr(), weight.as_ptr(), bias, error, length) })
+        && bias.is_none_or(|bias| bias.kind() == weight.kind() && is_weight(bias) && bias.size() == size[..1]);
+    check(&[x], fit);
+    let (bias, wide) = (bias.map_or(std::ptr::null(), |bias| bias.as_ptr()), c_int::from(wide));
+    // SAFETY: see `rms_norm`; the weight may be bf16, and the bias is one or null, which stands for none.
+    made(|out, error, length| unsafe { udasa_product(out, x.as_ptr(), weight.as_ptr(), bias, wide, error, length) })
 }
 
 /// Rows of `table` `[V, C]` by `ids` `[…]`: `[…, C]`. Backward adds the table's gradient in place to the one that it has, if it has one.
@@ -279,12 +287,12 @@ mod tests {
         let (x, weight, bias) = (numbers(&[2, 3, 5]), numbers(&[7, 5]) + 0.5, numbers(&[7]));
         let linear = |x: &Tensor, weight: &Tensor, bias: Option<&Tensor>| x.linear(weight, bias);
         let two = [x.shallow_clone(), weight.shallow_clone()];
-        same(&two, |x| product(&x[0], &x[1], None), |x| linear(&x[0], &x[1], None));
+        same(&two, |x| product(&x[0], &x[1], None, true), |x| linear(&x[0], &x[1], None));
         let fixed = std::slice::from_ref(&x);
-        same(fixed, |x| product(&x[0], &weight, Some(&bias)), |x| linear(&x[0], &weight, Some(&bias)));
+        same(fixed, |x| product(&x[0], &weight, Some(&bias), true), |x| linear(&x[0], &weight, Some(&bias)));
         let three = [x.shallow_clone(), weight.shallow_clone(), bias];
-        same(&three, |x| product(&x[0], &x[1], Some(&x[2])), |x| linear(&x[0], &x[1], Some(&x[2])));
-        same(&three[1..], |w| product(&x, &w[0], Some(&w[1])), |w| linear(&x, &w[0], Some(&w[1])));
+        same(&three, |x| product(&x[0], &x[1], Some(&x[2]), true), |x| linear(&x[0], &x[1], Some(&x[2])));
+        same(&three[1..], |w| product(&x, &w[0], Some(&w[1]), true), |w| linear(&x, &w[0], Some(&w[1])));
         let ids = Tensor::from_slice(&[3_i64, 0, 3, 4]).view([2, 2]);
         let table = numbers(&[5, 6]);
         let one = std::slice::from_ref(&table);
@@ -295,7 +303,7 @@ mod tests {
         let leaf = table.copy().set_requires_grad(true);
         set_gradient(&leaf, Some(&gathered.narrow(0, 8, 30).view([5, 6]))).expect("it fits");
         for _ in 0..3 {
-            product(&lookup(&leaf, &ids), &leaf, None).square().sum(None).backward();
+            product(&lookup(&leaf, &ids), &leaf, None, true).square().sum(None).backward();
         }
         let plain = table.copy().set_requires_grad(true);
         let looked_up = Tensor::embedding(&plain, &ids, -1, false, false);
@@ -310,11 +318,48 @@ mod tests {
     }
 
     #[test]
+    fn a_bf16_weight_is_multiplied_by_in_f32_or_in_bf16_and_has_its_gradient_in_bf16() {
+        let bf16 = |x: Tensor| x.to_kind(Kind::BFloat16);
+        let near = |ours: &Tensor, theirs: &Tensor, tolerance: f64| {
+            let off = (ours.to_kind(Kind::Float) - theirs).abs().max() / theirs.abs().max();
+            assert!(off.double_value(&[]) <= tolerance, "{off}");
+        };
+        // Fewer and more numbers than are widened at a time.
+        for (out, input) in [(7, 5), (1100, 1024)] {
+            let (x, weight, bias) = (numbers(&[2, 3, input]), bf16(numbers(&[out, input])), bf16(numbers(&[out])));
+            let leaves = || [x.copy(), weight.copy(), bias.copy()].map(|x| x.set_requires_grad(true));
+            let [px, pw, pb] = leaves().map(|x| x.detach().to_kind(Kind::Float).set_requires_grad(true));
+            let plain = px.linear(&pw, Some(&pb));
+            (&plain * numbers(&plain.size())).sum(None).backward();
+            // In bf16 the inputs are rounded too, by a few thousandths of terms that partly cancel.
+            for (wide, tolerance) in [(true, 2e-6), (false, 3e-2)] {
+                let [x, w, b] = leaves();
+                let y = product(&x, &w, Some(&b), wide);
+                assert_eq!(y.kind(), Kind::Float);
+                (&y * numbers(&y.size())).sum(None).backward();
+                near(&y, &plain, tolerance);
+                near(&x.grad(), &px.grad(), tolerance);
+                for (ours, theirs) in [(w.grad(), pw.grad()), (b.grad(), pb.grad())] {
+                    assert_eq!(ours.kind(), Kind::BFloat16);
+                    near(&ours, &theirs, 1e-2);
+                }
+                // The second gradient is added to the first, and the weight turned round has it as well.
+                set_gradient(&w, Some(&w.grad().copy())).expect("it fits");
+                (product(&x, &w, None, wide) * numbers(&y.size())).sum(None).backward();
+                near(&w.grad(), &(pw.grad() * 2.0), 1e-2);
+                let turned = w.detach().tr().contiguous().set_requires_grad(true);
+                (product(&x, &turned.tr(), None, wide) * numbers(&y.size())).sum(None).backward();
+                near(&turned.grad().tr(), &pw.grad(), 1e-2);
+            }
+        }
+    }
+
+    #[test]
     fn backward_hands_no_gradient_on_where_it_has_added_it_in_place() {
         let leaf = numbers(&[5, 6]).set_requires_grad(true);
         set_gradient(&leaf, Some(&leaf.zeros_like())).expect("it fits");
         let ids = Tensor::from_slice(&[3_i64, 0]);
-        for y in [product(&numbers(&[2, 6]), &leaf, None), lookup(&leaf, &ids)] {
+        for y in [product(&numbers(&[2, 6]), &leaf, None, true), lookup(&leaf, &ids)] {
             let handed_on = Tensor::run_backward(&[y.sum(None)], std::slice::from_ref(&leaf), false, false);
             assert!(!handed_on[0].defined());
         }
@@ -331,8 +376,11 @@ mod tests {
         refused(&|| rms_norm(&x, &numbers(&[4]), 1e-6));
         refused(&|| rms_norm(&x.to_kind(Kind::Double), &numbers(&[3]), 1e-6));
         refused(&|| swiglu(&x));
-        refused(&|| product(&x, &numbers(&[4, 2]), None));
-        refused(&|| product(&x, &numbers(&[4, 3]), Some(&numbers(&[3]))));
+        refused(&|| product(&x, &numbers(&[4, 2]), None, true));
+        refused(&|| product(&x, &numbers(&[4, 3]), Some(&numbers(&[3])), true));
+        refused(&|| product(&x, &numbers(&[4, 3]), Some(&numbers(&[4]).to_kind(Kind::BFloat16)), true));
+        refused(&|| product(&x.to_kind(Kind::BFloat16), &numbers(&[4, 3]), None, true));
+        refused(&|| product(&x, &numbers(&[4, 3]).to_kind(Kind::Double), None, true));
         refused(&|| lookup(&x, &x));
         assert!(std::panic::catch_unwind(|| lookup(&numbers(&[2, 3]), &Tensor::from_slice(&[2_i64]))).is_err());
         refused(&|| token_logprobs(x.copy(), &one, &Tensor::from_slice(&[3_i64])));

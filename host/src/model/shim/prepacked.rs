@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use memmap2::MmapMut;
 use tch::{Device, Kind, Tensor};
 
-use super::fits;
+use super::fused::{fits, is_weight};
 
 /// `cblas_sgemm_pack_get_size(identifier, m, n, k)`: bytes.
 type Size = unsafe extern "C" fn(c_int, c_int, c_int, c_int) -> usize;
@@ -79,14 +79,15 @@ pub struct Prepacked {
 }
 
 impl Prepacked {
-    /// Of a contiguous f32 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU; none of any other, of one that is being
-    /// trained, without MKL, or where there is no memory for it. What becomes of the matrix later does not show.
+    /// Of a contiguous f32 or bf16 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU, in f32; none of any other, of one that is
+    /// being trained, without MKL, or where there is no memory for it. What becomes of the matrix later does not show.
     pub fn new(matrix: &Tensor, transposed: bool) -> Option<Self> {
         let whole = matrix.dim() == 2 && matrix.is_contiguous() && matrix.numel() > 0;
-        if !fits(matrix) || !whole || matrix.requires_grad() {
+        if !is_weight(matrix) || !whole || matrix.requires_grad() {
             return None;
         }
         let mkl = mkl()?;
+        let matrix = matrix.to_kind(Kind::Float);
         let [rows, columns] = [matrix.size()[0], matrix.size()[1]].map(c_int::try_from);
         let (rows, columns) = (rows.ok()?, columns.ok()?);
         let (out, input, way) = if transposed { (columns, rows, NOT_TRANSPOSED) } else { (rows, columns, TRANSPOSED) };
@@ -136,8 +137,10 @@ mod tests {
 
     #[test]
     fn a_prepacked_matrix_multiplies_any_number_of_rows_as_before() {
-        for (out, input) in [(1, 1), (7, 5), (48, 64), (1408, 384)] {
-            let matrix = Tensor::randn([out, input], (Kind::Float, Device::Cpu));
+        let kinds = [Kind::Float, Kind::BFloat16];
+        let sizes = [(1, 1), (7, 5), (48, 64), (1408, 384)];
+        for ((out, input), kind) in sizes.into_iter().flat_map(|size| kinds.map(|kind| (size, kind))) {
+            let matrix = Tensor::randn([out, input], (Kind::Float, Device::Cpu)).to_kind(kind);
             let (straight, turned) = (Prepacked::new(&matrix, false), Prepacked::new(&matrix.tr().contiguous(), true));
             let (Some(straight), Some(turned)) = (straight, turned) else {
                 assert!(mkl().is_none());
@@ -156,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_whole_f32_matrix_or_is_trained_is_not_prepacked() {
+    fn what_is_not_a_whole_matrix_or_is_trained_is_not_prepacked() {
         let matrix = Tensor::ones([4, 6], (Kind::Float, Device::Cpu));
-        assert!(Prepacked::new(&matrix.to_kind(Kind::BFloat16), false).is_none());
+        assert!(Prepacked::new(&matrix.to_kind(Kind::Double), false).is_none());
         assert!(Prepacked::new(&matrix.tr(), false).is_none());
         assert!(Prepacked::new(&matrix.view(-1), false).is_none());
         assert!(Prepacked::new(&matrix.copy().set_requires_grad(true), false).is_none());
