@@ -20,7 +20,7 @@ fn main() {
             // and what a comparison makes of NaN, keeps compilers from that.
             .flags(["-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-ffinite-math-only", "-fno-signed-zeros"])
             .include(lib.with_file_name("include"))
-            .files(["src/model/shim/graph.cpp", "src/model/shim/fused.cpp"])
+            .files(["graph", "fused", "attend"].map(|name| format!("src/model/shim/{name}.cpp")))
             .compile("udasa_shim");
         println!("cargo:rustc-link-lib=gomp");
     }

@@ -255,6 +255,7 @@ fn a_benchmark_that_is_not_there_or_lacks_its_models_is_an_error_before_anything
     };
     expect_user_error(&mut on("mini", "--models"), &["the benchmark `mini` takes no --models"]);
     expect_user_error(&mut on("questions", "--peers"), &["the benchmark `questions` takes no --peers"]);
+    expect_user_error(&mut on("list", "--models"), &["the benchmark `list` takes no --models"]);
     expect_user_error(&mut on("matmul", "--only"), &["the benchmark `matmul` takes no --only"]);
     let output = on("train", "--models").output().expect("udasa starts");
     assert!(output.stdout.is_empty(), "{output:?}");

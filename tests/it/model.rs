@@ -35,7 +35,7 @@ fn a_model_that_udasa_made_is_shown_with_its_memory() {
         "linears        q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
         "chat template  yes",
         // 2 x 2 heads x 16 x 2 blocks x 4 x 100, four bytes each.
-        "keys, values   200.0 KiB in f32, 100.0 KiB in bf16 for 4 x 100 tokens",
+        "keys, values   200.0 KiB in f32, 100.0 KiB in bf16 on a GPU, for 4 x 100 tokens",
     ] {
         assert!(shown.lines().any(|l| l == line), "`{line}` in:\n{shown}");
     }

@@ -69,7 +69,7 @@ fn sampling(model: &mut Model) -> Result<Row> {
     let (prefill, whole) = (time(1)?, time(TOKENS)?);
     let rounds = (TOKENS - 1) as f64;
     let round = (whole - prefill) / rounds;
-    let cached = model.decoder.spec.cached_per_position() as f64 * model.kind.elt_size_in_bytes() as f64;
+    let cached = model.decoder.spec.cached_per_position() as f64 * model.activation_kind().elt_size_in_bytes() as f64;
     let (p, n) = (PROMPTS as f64, (PROMPTS * RESPONSES) as f64);
     let copied = copy_rate(model.device);
     let bytes = weights(model) + cached * (p * PROMPT as f64 + n * (TOKENS as f64 + 1.0) / 2.0);

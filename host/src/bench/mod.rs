@@ -41,7 +41,7 @@ const BENCHMARKS: [Benchmark; 7] = [
     Benchmark {
         name: "generate",
         what: "the sampler beside transformers, on one thread: speed, memory, share of the matrix-product rate",
-        takes: &["peers", "models", "only"],
+        takes: &["peers", "models", "only", "task"],
         rows: generate::rows,
     },
     Benchmark {
@@ -83,11 +83,11 @@ pub struct Options {
     pub json: bool,
     /// A Python with the peer (lm-polygraph, transformers, TRL), to be timed in the same run.
     pub peers: Option<PathBuf>,
-    /// `generate`, `gpu`, `questions`, `train`: where the model folders lie that they measure.
+    /// Where the model folders lie that it measures.
     pub models: Option<PathBuf>,
-    /// `generate`, `gpu`, `train`: measure only the cases whose names have this in them.
+    /// Measure only the cases whose names have this in them.
     pub only: Option<String>,
-    /// `generate`: the task of one side, which runs in a process of its own.
+    /// The task of one side, which runs in a process of its own.
     pub task: Option<String>,
 }
 
@@ -104,23 +104,26 @@ struct Row {
 
 /// Runs a benchmark; `print` is given its output, piece by piece.
 pub fn run(name: &str, options: &Options, print: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-    if name == "list" {
-        return BENCHMARKS.iter().try_for_each(|one| print(&format!("{:<10} {}\n", one.name, one.what)));
-    }
-    let Some(benchmark) = BENCHMARKS.iter().find(|benchmark| benchmark.name == name) else {
+    let benchmark = BENCHMARKS.iter().find(|benchmark| benchmark.name == name);
+    if benchmark.is_none() && name != "list" {
         let names = BENCHMARKS.map(|benchmark| benchmark.name).join(", ");
         return Err(UserError::new(format!("there is no benchmark `{name}`"))
             .hint(format!("there are: {names}"))
             .into());
-    };
-    let Options { peers, models, only, .. } = options;
-    let given = [("peers", peers.is_some()), ("models", models.is_some()), ("only", only.is_some())];
-    if let Some((option, _)) = given.iter().find(|(option, is_given)| *is_given && !benchmark.takes.contains(option)) {
+    }
+    let takes = benchmark.map_or(&[][..], |benchmark| benchmark.takes);
+    let Options { peers, models, only, task, .. } = options;
+    let given =
+        [("peers", peers.is_some()), ("models", models.is_some()), ("only", only.is_some()), ("task", task.is_some())];
+    if let Some((option, _)) = given.iter().find(|(option, is_given)| *is_given && !takes.contains(option)) {
         return Err(UserError::new(format!("the benchmark `{name}` takes no --{option}"))
             .hint(format!("leave --{option} out"))
             .into());
     }
-    if let Some(task) = options.task.as_deref().filter(|_| name == "generate") {
+    let Some(benchmark) = benchmark else {
+        return BENCHMARKS.iter().try_for_each(|one| print(&format!("{:<10} {}\n", one.name, one.what)));
+    };
+    if let Some(task) = task {
         return print(&generate::measure(task)?);
     }
     let mut tell = |row: Row| {

@@ -92,7 +92,7 @@ pub(super) enum Command {
         /// `generate`, `gpu`, `train`: measure only the cases whose names have this in them, such as `base f32`
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
-        /// `generate`: one side's task, which runs in a process of its own
+        /// One side's task, which runs in a process of its own
         #[arg(long, hide = true)]
         task: Option<String>,
     },

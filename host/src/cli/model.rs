@@ -35,7 +35,7 @@ pub(super) enum ModelCommand {
         /// The token ids, such as 1,2,3
         #[arg(long, value_delimiter = ',', required = true)]
         ids: Vec<u32>,
-        /// Compute in bf16 instead of f32
+        /// Keep the weights in bf16 instead of f32
         #[arg(long)]
         bf16: bool,
         /// Compute on the first CUDA device instead of the CPU
@@ -129,7 +129,7 @@ fn card(facts: &Facts) -> String {
         ("chat template", if facts.chat_template { "yes" } else { "no" }.into()),
         ("eos ids", if eos.is_empty() { "none".into() } else { eos.join(", ") }),
         ("weights", both(memory.weights)),
-        ("keys, values", format!("{} for {} x {} tokens", both(memory.cache), memory.batch, memory.length)),
+        ("keys, values", format!("{} on a GPU, for {} x {} tokens", both(memory.cache), memory.batch, memory.length)),
     ]);
     lines(&rows)
 }

@@ -88,7 +88,7 @@ impl Decoder {
     }
 
     fn with_turns(mut self, device: Device) -> Self {
-        let (spec, kind) = (&self.spec, device::activations(self.embedding.kind(), device));
+        let (spec, kind) = (&self.spec, device::activation_kind(self.embedding.kind(), device));
         self.turns = spec.ropes.iter().map(|rope| Turns::new(rope, spec.positions, device, kind)).collect();
         self
     }
@@ -309,7 +309,7 @@ impl Decoder {
             true => shim::lookup(&self.embedding, input.ids),
             false => Tensor::embedding(&self.embedding, input.ids, -1, false, false),
         }; // [B, T, C]
-        x = x.to_kind(device::activations(x.kind(), x.device()));
+        x = x.to_kind(device::activation_kind(x.kind(), x.device()));
         if times.rounded {
             x *= Tensor::from(times.embedding as f32).to_kind(self.embedding.kind()).double_value(&[]);
         } else if times.embedding != 1.0 {

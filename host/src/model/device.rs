@@ -55,7 +55,7 @@ pub fn kind(dtype: Dtype) -> Kind {
 
 /// The format of what goes through a model of such weights: on the CPU f32, in which it does everything but products fastest; a GPU computes
 /// in the weights' format.
-pub fn activations(weights: Kind, device: Device) -> Kind {
+pub fn activation_kind(weights: Kind, device: Device) -> Kind {
     if device == Device::Cpu { Kind::Float } else { weights }
 }
 

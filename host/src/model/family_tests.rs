@@ -7,6 +7,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::decoder::Input;
 use super::golden_tests::{ARCHITECTURES, device, json, oracles};
 use super::*;
+use crate::config::Recompute;
 
 /// The ten families; the tiny tokenizer of the chat oracles has as many ids as they have entries.
 pub fn families() -> Option<(PathBuf, impl Iterator<Item = (&'static str, Model)>)> {
@@ -18,7 +19,7 @@ pub fn families() -> Option<(PathBuf, impl Iterator<Item = (&'static str, Model)
 
 /// Room for a whole batch.
 fn roomy() -> Budget {
-    Budget { bytes: 1 << 30, recompute: crate::config::Recompute::Auto, trees: 0 }
+    Budget { bytes: 1 << 30, recompute: Recompute::Auto, trees: 0 }
 }
 
 fn model(oracles: &Path, name: &str) -> Model {
@@ -26,9 +27,14 @@ fn model(oracles: &Path, name: &str) -> Model {
 }
 
 fn model_in(oracles: &Path, name: &str, kind: Kind) -> Model {
+    model_of(oracles, name, &oracles.join("archs").join(name), kind)
+}
+
+/// With the weights of another folder.
+fn model_of(oracles: &Path, name: &str, weights: &Path, kind: Kind) -> Model {
     let dir = oracles.join("archs").join(name);
     let spec = Spec::read(&dir).expect("a supported config");
-    let mut weights = Weights::open(&dir, device(), kind).expect("weights");
+    let mut weights = Weights::open(weights, device(), kind).expect("weights");
     let decoder = Decoder::load(spec, &mut weights, device()).expect("a whole model");
     let text = Text::load(&oracles.join("chat/tokenizer")).expect("a tokenizer");
     let config = json(&dir.join("config.json"));
@@ -157,7 +163,7 @@ fn one_step_moves_every_parameter_and_makes_the_text_likelier() {
     }
 }
 
-/// Eight bits of every number are kept: the tiny models' logits of up to 5 move by some hundredths.
+/// Eight bits of every weight are kept: the tiny models' logits of up to 5 move by some hundredths.
 #[test]
 fn in_bf16_every_family_stays_near_its_numbers_in_f32_and_trains() {
     let Some((archs, models)) = families() else { return };
@@ -181,6 +187,77 @@ fn in_bf16_every_family_stays_near_its_numbers_in_f32_and_trains() {
         trainer.finish(&model);
         let after = model.log_probabilities(&group, true, |_| {}).expect("scores");
         assert!(after[0] > first[0], "{name}: {} {}", first[0], after[0]);
+    }
+}
+
+#[test]
+fn where_bf16_matrices_are_multiplied_by_in_f32_a_model_is_that_of_f32_with_rounded_weights() {
+    let Some((archs, models)) = families() else { return };
+    if device() != tch::Device::Cpu || !device::multiplies_in_f32(Kind::BFloat16) {
+        eprintln!("skipped: bf16 matrices are multiplied by in bf16 here");
+        return;
+    }
+    let oracles = archs.parent().expect("it lies in the oracles");
+    let sampling = Sampling { max_tokens: 32, ..Sampling::default() };
+    for (name, _) in models {
+        let rounded = spoiled(&archs.join(name), |tensors| {
+            tensors.iter_mut().for_each(|(_, x)| *x = x.to_kind(Kind::BFloat16).to_kind(Kind::Float));
+        });
+        let wide = model_of(oracles, name, rounded.path(), Kind::Float);
+        let narrow = model_in(oracles, name, Kind::BFloat16);
+        assert_eq!(narrow.activation_kind(), Kind::Float);
+        let near = |ours: &[f32], theirs: &[f32]| {
+            let off = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(ours.len() == theirs.len() && off < 5e-5, "{name}: {off}");
+        };
+        near(&plain(&narrow, &ids(40, 1), 1), &plain(&wide, &ids(40, 1), 1));
+        // Enough to be prepacked, in f32 both.
+        let request = |r: u32| Request { prompt: ids(18, r), seeds: (0..8).map(|i| [8 * r as u8 + i; 32]).collect() };
+        let requests = [0, 1, 2, 3].map(request);
+        let [ours, theirs] = [&narrow, &wide].map(|model| model.sample(&requests, &sampling).expect("samples"));
+        for (ours, theirs) in ours.iter().flatten().zip(theirs.iter().flatten()) {
+            assert_eq!(ours.ids, theirs.ids, "{name}");
+            near(&ours.logprobs, &theirs.logprobs);
+            near(&ours.entropies, &theirs.entropies);
+        }
+    }
+}
+
+#[test]
+fn an_adapter_over_bf16_weights_learns_the_same_with_its_passes_computed_twice_and_leaves_them() {
+    let Some((archs, models)) = families() else { return };
+    let oracles = archs.parent().expect("it lies in the oracles");
+    let group = vec![tree::Sequence { ids: ids(24, 7), from: 1 }];
+    for (name, model) in models {
+        let targets: Vec<String> = model.decoder.spec.family.names.linears().into_iter().map(str::to_owned).collect();
+        let lora = Lora { rank: 4, targets, ..Lora::default() };
+        let tuned = [Recompute::Off, Recompute::On].map(|recompute| {
+            let mut model = model_in(oracles, name, Kind::BFloat16);
+            let mut n = 0_u32;
+            model
+                .attach_new(&lora, || {
+                    n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    n as f32 / 4_294_967_296.0_f32
+                })
+                .expect("an adapter");
+            let before: Vec<Tensor> = model.decoder.leaves().iter().map(Tensor::copy).collect();
+            let idle = model.log_probabilities(&group, true, |_| {}).expect("scores");
+            let budget = Budget { recompute, ..roomy() };
+            let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget).expect("a trainer");
+            for _ in 0..2 {
+                trainer
+                    .accumulate(&model, std::slice::from_ref(&group), |_, logps| vec![-1.0; logps.len()])
+                    .expect("gradients");
+                trainer.step(1e-2, 1.0).expect("a step");
+            }
+            trainer.finish(&model);
+            let same = before.iter().zip(model.decoder.leaves()).all(|(old, new)| *old == new);
+            assert!(same && before.iter().any(|x| x.kind() == Kind::BFloat16), "{name}: what lies under it stays");
+            let tuned = model.log_probabilities(&group, true, |_| {}).expect("scores")[0];
+            assert!(tuned > idle[0] + 0.1, "{name}: {} {tuned}", idle[0]);
+            tuned
+        });
+        assert!((tuned[0] - tuned[1]).abs() < 1e-3 * tuned[0].abs(), "{name}: {tuned:?}");
     }
 }
 

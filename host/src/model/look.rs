@@ -80,7 +80,7 @@ pub struct Memory {
     pub batch: i64,
     /// Tokens of each.
     pub length: i64,
-    /// Their keys and values, in f32, as on a CPU always, and in bf16.
+    /// Their keys and values in f32, as they are on a CPU, and in bf16.
     pub cache: [i64; 2],
 }
 

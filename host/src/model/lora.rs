@@ -25,15 +25,15 @@ pub struct Low {
 }
 
 impl Low {
-    /// The scaled `B A x`, in the format of `x`. A GPU computes it in that format too, a CPU in the adapter's own, which is as fast there.
+    /// The scaled `B A x`, in the format of `x`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let dropped = match self.dropout.get() {
             0.0 => x.shallow_clone(),
             share => x.dropout(share, true),
         };
-        let kind = if x.device().is_cuda() { x.kind() } else { self.a.kind() };
-        let inner = dropped.to_kind(kind).linear::<Tensor>(&self.a.to_kind(kind), None) * self.scale;
-        inner.linear::<Tensor>(&self.b.to_kind(kind), None).to_kind(x.kind())
+        let kind = x.kind();
+        let inner = dropped.linear::<Tensor>(&self.a.to_kind(kind), None) * self.scale;
+        inner.linear::<Tensor>(&self.b.to_kind(kind), None)
     }
 
     /// The same as a matrix `[out, in]`, in f32.

@@ -3,7 +3,7 @@
 use tch::{Device, Kind};
 
 use super::device;
-use super::sampler::{LOGIT_ROWS, PROMPT_TOKENS, Sizes};
+use super::sampler::{Pieces, Sizes};
 use super::spec::Spec;
 use crate::config::{DeviceChoice, Generate, ModelSection};
 
@@ -30,24 +30,28 @@ impl SamplingMemory {
     /// prepacked matrices, where the device may turn out to be a CPU.
     pub fn plan(spec: &Spec, model: &ModelSection, generate: &Generate) -> Self {
         let (kind, is_cuda) = (device::kind(model.dtype), model.device == DeviceChoice::Cuda);
-        let cached = if is_cuda { kind } else { device::activations(kind, Device::Cpu) };
+        let cached = device::activation_kind(kind, if is_cuda { Device::Cuda(0) } else { Device::Cpu });
         let is_prepacked = device::multiplies_in_f32(kind) && !is_cuda;
         let prompt = (spec.positions as usize).saturating_sub(generate.max_tokens);
         let sizes = Sizes { places: generate.unit, slots: generate.responses, prompt, response: generate.max_tokens };
         let (blocks, head) = spec.matrix_numbers();
         let tables = if spec.tied { head } else { 2 * head };
-        let tokens = PROMPT_TOKENS.min(generate.unit * spec.positions as usize);
-        // In a pass over prompts: the widest layer's inputs and outputs in f32, and a few copies of the residual stream.
+        let pieces = Pieces::on(model.device != DeviceChoice::Cpu);
+        let tokens = pieces.prompt_tokens.min(generate.unit * spec.positions as usize);
+        // In a pass over prompts no longer than a pass: the widest layer's inputs and outputs in f32, and a few copies of the residual stream.
         let pass = tokens * (3 * spec.feed_forward + 6 * spec.hidden) as usize * 4;
         // When tokens are drawn: logits and probabilities in f32.
-        let draw = 2 * LOGIT_ROWS * spec.vocabulary as usize * 4;
+        let draw = 2 * pieces.logit_rows * spec.vocabulary as usize * 4;
+        // While the largest bf16 matrix, the head or gate and up, is prepacked: the same in f32.
+        let largest = head.max(2 * spec.feed_forward * spec.hidden) as usize;
+        let copied = if is_prepacked && kind != Kind::Float { largest * Kind::Float.elt_size_in_bytes() } else { 0 };
         let cache = cache_bytes(spec, cached, sizes).min(generate.memory_mib << 20);
         let prepacked = if is_prepacked { (blocks + head) as usize * Kind::Float.elt_size_in_bytes() } else { 0 };
         Self {
             weights: (blocks + tables) as usize * kind.elt_size_in_bytes(),
             cache,
             prepacked: prepacked.min((generate.memory_mib << 20) - cache),
-            activations: pass.max(draw),
+            activations: pass.max(draw).max(copied),
             program: PROGRAM,
         }
     }

@@ -168,15 +168,16 @@ impl Model {
         self.decoder.spec.check_ids(ids)
     }
 
-    /// How far one token's log-probability may move with the order of summation, nats: bf16 keeps 8 bits of a logit and of every layer's
-    /// output. On a GPU the largest of 16 responses of 256 tokens moved by 0.12 √256 in a random model of 8B.
+    /// How far one token's log-probability may move with the order of summation beyond what it may in f32, nats. By bf16 weights a GPU,
+    /// and a CPU with units for them, multiplies in bf16, of which a product keeps 8 bits; what one made may be read on another. On a GPU
+    /// the largest of 16 responses of 256 tokens moved by 0.12 √256 in a random model of 8B.
     pub fn rounding(&self) -> f64 {
         if self.kind == Kind::BFloat16 { 0.25 } else { 0.0 }
     }
 
     /// The format of what goes through it, keys and values among it.
-    pub fn activations(&self) -> Kind {
-        device::activations(self.kind, self.device)
+    pub fn activation_kind(&self) -> Kind {
+        device::activation_kind(self.kind, self.device)
     }
 
     /// What training changes: the adapter where there is one, else every parameter.

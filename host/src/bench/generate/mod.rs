@@ -55,7 +55,7 @@ struct Measured {
     prefill: f64,
     /// Operations of the prompts' and of the later tokens' matrix products.
     flops: [f64; 2],
-    /// Operations a second of a large matrix product in the same process.
+    /// Operations a second of a large matrix product in the same process, in bf16 or f32, whichever is faster.
     rate: f64,
     /// Peak resident memory, bytes.
     peak: u64,

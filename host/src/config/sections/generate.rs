@@ -46,7 +46,7 @@ pub struct Generate {
     /// Prompts sampled together: the grain of resume. Changing it changes no prompt's randomness, only batch shapes.
     #[schemars(range(min = 1, max = 65_536))]
     pub unit: usize,
-    /// Mebibytes for keys and values and, in what they leave, prepacked matrices, which a CPU multiplies faster in f32. As many prompts as fit
+    /// Mebibytes for keys and values and, in what they leave, matrices prepacked in f32, by which a CPU multiplies faster. As many prompts as fit
     /// are sampled at once, each with all its responses. Where libtorch has less, nothing is prepacked, then half as many are tried.
     #[schemars(range(min = 1, max = 16_777_216))]
     pub memory_mib: usize,

@@ -13,17 +13,31 @@ use tch::{Kind, Tensor};
 use super::super::Model;
 use super::super::batches::padded;
 use super::super::decoder::{Aim, Input};
-use super::cache::{Cache, Growing, Round, Sizes};
+use super::cache::{Cache, Sizes};
 use super::draw::{Drawn, draw};
 use super::recorder::{Recorder, Step};
+use super::round::{Growing, Round};
 use super::{Request, Sampled, Sampling};
 use crate::records::Finish;
 
-/// Rows whose logits are held at once; on a GPU, which waits between them, more.
-pub const LOGIT_ROWS: usize = 128;
-const LOGIT_ROWS_GPU: usize = 512;
-/// Tokens of prompts in one pass.
-pub const PROMPT_TOKENS: usize = 4096;
+/// How much is computed at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces {
+    /// Rows whose logits are held at once. The host waits for a GPU between them, so that it is given more.
+    pub logit_rows: usize,
+    /// Tokens of prompts in one pass. What is between its layers stays in a CPU's cache; a GPU is not busy with so few.
+    pub prompt_tokens: usize,
+}
+
+impl Pieces {
+    /// On a GPU, or a CPU.
+    pub fn on(gpu: bool) -> Self {
+        match gpu {
+            true => Self { logit_rows: 512, prompt_tokens: 4096 },
+            false => Self { logit_rows: 128, prompt_tokens: 1024 },
+        }
+    }
+}
 
 /// Requests that are being sampled.
 pub struct Batch<'a> {
@@ -33,7 +47,7 @@ pub struct Batch<'a> {
     cache: Cache,
     /// On a device that records.
     recorder: Option<Recorder>,
-    logit_rows: usize,
+    pieces: Pieces,
     capacity: usize,
     waiting: VecDeque<usize>,
     places: Vec<Place>,
@@ -58,8 +72,8 @@ impl<'a> Batch<'a> {
             requests,
             sampling,
             recorder: gpu.then(Recorder::default),
-            logit_rows: if gpu { LOGIT_ROWS_GPU } else { LOGIT_ROWS },
-            cache: Cache::new(&model.decoder.spec, sizes, model.activations(), model.device)?,
+            pieces: Pieces::on(gpu),
+            cache: Cache::new(&model.decoder.spec, sizes, model.activation_kind(), model.device, gpu)?,
             capacity: sizes.places,
             waiting: (0..requests.len()).filter(|&r| !requests[r].seeds.is_empty()).collect(),
             places: Vec::new(),
@@ -86,7 +100,7 @@ impl<'a> Batch<'a> {
         let (mut width, mut count) = (0, 0);
         for &request in self.waiting.iter().take(self.capacity - first) {
             let wider = width.max(self.requests[request].prompt.len());
-            if count > 0 && wider * (count + 1) > PROMPT_TOKENS {
+            if count > 0 && wider * (count + 1) > self.pieces.prompt_tokens {
                 break;
             }
             (width, count) = (wider, count + 1);
@@ -111,7 +125,7 @@ impl<'a> Batch<'a> {
             let place = self.place(request)?;
             self.places.push(place);
         }
-        let together = (self.logit_rows / self.cache.slots).max(1);
+        let together = (self.pieces.logit_rows / self.cache.slots).max(1);
         for (from, hidden) in (0..count).step_by(together).zip(hidden.split(together as i64, 0)) {
             let rows: Vec<(usize, usize)> = (from..(from + together).min(count))
                 .flat_map(|row| (0..self.requests[admitted[row]].seeds.len()).map(move |i| (first + row, i)))
@@ -156,16 +170,16 @@ impl<'a> Batch<'a> {
             positions.push((prompts[p] + tokens) as i64 - 1);
             all.push(Growing { slot: p * n + i, tokens });
         };
-        // Recorded rounds compute every slot; what comes of an ended response's is not looked at.
-        match self.recorder {
-            Some(_) => (0..prompts.len()).flat_map(|p| (0..n).map(move |i| (p, i))).for_each(&mut add),
-            None => rows.iter().copied().for_each(&mut add),
+        // Masked rounds compute every slot; what comes of an ended response's is not looked at.
+        match self.cache.is_masked() {
+            true => (0..prompts.len()).flat_map(|p| (0..n).map(move |i| (p, i))).for_each(&mut add),
+            false => rows.iter().copied().for_each(&mut add),
         }
         let spec = &self.model.decoder.spec;
         let column = |values: &[i64]| -> Result<Tensor> {
             Ok(Tensor::f_from_slice(values)?.f_view([-1, 1])?.f_to_device(device)?)
         };
-        let round = Round::new(&mut self.cache, spec, &prompts, &all, self.recorder.is_some(), device)?;
+        let round = Round::new(&mut self.cache, spec, &prompts, &all, device)?;
         let step = Step { ids: column(&ids)?, positions: column(&positions)?, round };
         let cache = &self.cache;
         let compute = |step: &Step| {
@@ -181,7 +195,7 @@ impl<'a> Batch<'a> {
                 hidden.index_select(0, &Tensor::f_from_slice(&slots)?.f_to_device(device)?)
             }
         };
-        let pieces = rows.len().div_ceil(self.logit_rows);
+        let pieces = rows.len().div_ceil(self.pieces.logit_rows);
         let together = rows.len().div_ceil(pieces);
         for (rows, hidden) in rows.chunks(together).zip(hidden.split(together as i64, 0)) {
             self.extend(rows, self.model.decoder.logits(&hidden))?;

@@ -7,6 +7,7 @@ mod batch;
 mod cache;
 mod draw;
 mod recorder;
+mod round;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use crate::error::UserError;
 use crate::progress;
 use crate::records::Finish;
 use batch::Batch;
-pub use batch::{LOGIT_ROWS, PROMPT_TOKENS};
+pub use batch::Pieces;
 pub use cache::Sizes;
 
 /// Tokens of responses from which on prepacking saves more than it costs, which is as much as products with some hundred rows.
@@ -114,7 +115,7 @@ impl Model {
     }
 
     fn cache_bytes(&self, sizes: Sizes) -> usize {
-        cache_bytes(&self.decoder.spec, self.activations(), sizes)
+        cache_bytes(&self.decoder.spec, self.activation_kind(), sizes)
     }
 
     /// The same in buffers of these sizes; where there is no memory for them, in half as many places.

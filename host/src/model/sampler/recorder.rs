@@ -5,7 +5,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::super::shim::Graph;
-use super::cache::Round;
+use super::round::Round;
 use crate::progress;
 
 /// What a round of new tokens departs from, on the device.

@@ -2,6 +2,7 @@
 //!
 //! `unsafe` here: calling it. Functions of ours return 0, or 1 with a message.
 
+mod attend;
 mod fused;
 mod graph;
 mod prepacked;
@@ -10,6 +11,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use anyhow::{Result, anyhow};
 
+pub use attend::{Growth, Scores, attend_growing};
 pub use fused::{Step, adamw, fits, lookup, product, rms_norm, set_gradient, swiglu, token_logprobs, turn};
 pub use graph::Graph;
 pub use prepacked::Prepacked;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use memmap2::MmapMut;
 use tch::{Device, Kind, Tensor};
 
-use super::fused::{fits, is_weight};
+use super::fused::{fits, fits_as_weight};
 
 /// `cblas_sgemm_pack_get_size(identifier, m, n, k)`: bytes.
 type Size = unsafe extern "C" fn(c_int, c_int, c_int, c_int) -> usize;
@@ -79,15 +79,16 @@ pub struct Prepacked {
 }
 
 impl Prepacked {
-    /// Of a contiguous f32 or bf16 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU, in f32; none of any other, of one that is
-    /// being trained, without MKL, or where there is no memory for it. What becomes of the matrix later does not show.
+    /// Of a contiguous f32 or bf16 matrix `[out, in]`, or `[in, out]` where `transposed`, on the CPU, in f32; none of any other, of one that
+    /// is being trained, without MKL, or where there is no memory for it. What becomes of the matrix later does not show. Of a bf16 one an
+    /// f32 copy is made for the time being.
     pub fn new(matrix: &Tensor, transposed: bool) -> Option<Self> {
         let whole = matrix.dim() == 2 && matrix.is_contiguous() && matrix.numel() > 0;
-        if !is_weight(matrix) || !whole || matrix.requires_grad() {
+        if !fits_as_weight(matrix) || !whole || matrix.requires_grad() {
             return None;
         }
         let mkl = mkl()?;
-        let matrix = matrix.to_kind(Kind::Float);
+        let matrix = matrix.f_to_kind(Kind::Float).ok()?;
         let [rows, columns] = [matrix.size()[0], matrix.size()[1]].map(c_int::try_from);
         let (rows, columns) = (rows.ok()?, columns.ok()?);
         let (out, input, way) = if transposed { (columns, rows, NOT_TRANSPOSED) } else { (rows, columns, TRANSPOSED) };
