@@ -223,6 +223,26 @@ fn where_bf16_matrices_are_multiplied_by_in_f32_a_model_is_that_of_f32_with_roun
     }
 }
 
+/// A new adapter, the same every time.
+fn attach(model: &mut Model, lora: &Lora) {
+    let mut n = 0_u32;
+    let draw = || {
+        n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        n as f32 / 4_294_967_296.0_f32
+    };
+    model.attach_new(lora, draw).expect("an adapter");
+}
+
+/// Two steps that make the group likelier.
+fn learn(model: &Model, group: &Vec<tree::Sequence>, budget: Budget) {
+    let mut trainer = Trainer::new(model, [0.9, 0.999], 0.0, budget).expect("a trainer");
+    for _ in 0..2 {
+        trainer.accumulate(model, std::slice::from_ref(group), |_, logps| vec![-1.0; logps.len()]).expect("gradients");
+        trainer.step(1e-2, 1.0).expect("a step");
+    }
+    trainer.finish(model);
+}
+
 #[test]
 fn an_adapter_over_bf16_weights_learns_the_same_with_its_passes_computed_twice_and_leaves_them() {
     let Some((archs, models)) = families() else { return };
@@ -233,24 +253,11 @@ fn an_adapter_over_bf16_weights_learns_the_same_with_its_passes_computed_twice_a
         let lora = Lora { rank: 4, targets, ..Lora::default() };
         let tuned = [Recompute::Off, Recompute::On].map(|recompute| {
             let mut model = model_in(oracles, name, Kind::BFloat16);
-            let mut n = 0_u32;
-            model
-                .attach_new(&lora, || {
-                    n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    n as f32 / 4_294_967_296.0_f32
-                })
-                .expect("an adapter");
+            attach(&mut model, &lora);
             let before: Vec<Tensor> = model.decoder.leaves().iter().map(Tensor::copy).collect();
             let idle = model.log_probabilities(&group, true, |_| {}).expect("scores");
             let budget = Budget { recompute, ..roomy() };
-            let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, budget).expect("a trainer");
-            for _ in 0..2 {
-                trainer
-                    .accumulate(&model, std::slice::from_ref(&group), |_, logps| vec![-1.0; logps.len()])
-                    .expect("gradients");
-                trainer.step(1e-2, 1.0).expect("a step");
-            }
-            trainer.finish(&model);
+            learn(&model, &group, budget);
             let same = before.iter().zip(model.decoder.leaves()).all(|(old, new)| *old == new);
             assert!(same && before.iter().any(|x| x.kind() == Kind::BFloat16), "{name}: what lies under it stays");
             let tuned = model.log_probabilities(&group, true, |_| {}).expect("scores")[0];
@@ -267,24 +274,11 @@ fn an_adapter_on_every_layer_learns_and_reads_back_in_pefts_layout() {
     for (name, mut model) in models {
         let targets: Vec<String> = model.decoder.spec.family.names.linears().into_iter().map(str::to_owned).collect();
         let lora = Lora { rank: 4, targets: targets.clone(), ..Lora::default() };
-        let mut n = 0_u32;
-        model
-            .attach_new(&lora, || {
-                n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                n as f32 / 4_294_967_296.0_f32
-            })
-            .expect("an adapter");
+        attach(&mut model, &lora);
         let group = vec![tree::Sequence { ids: ids(20, 8), from: 1 }];
         let idle = model.log_probabilities(&group, true, |_| {}).expect("scores");
         let base: Vec<(String, Tensor)> = model.decoder.parameters().into_iter().map(|(n, p)| (n, p.copy())).collect();
-        let mut trainer = Trainer::new(&model, [0.9, 0.999], 0.0, roomy()).expect("a trainer");
-        for _ in 0..2 {
-            trainer
-                .accumulate(&model, std::slice::from_ref(&group), |_, logps| vec![-1.0; logps.len()])
-                .expect("gradients");
-            trainer.step(1e-2, 1.0).expect("a step");
-        }
-        trainer.finish(&model);
+        learn(&model, &group, roomy());
         let tuned = model.log_probabilities(&group, true, |_| {}).expect("scores");
         assert!(tuned[0] > idle[0] + 0.1, "{name}: {} {}", idle[0], tuned[0]);
         // What is computed in one pass without an adapter is several with it: the last bits differ.
