@@ -11,11 +11,12 @@ use crate::log::Level;
 mod scorer_glue;
 mod staging_glue;
 
-/// Bindings of the world `scorer`.
+/// Bindings of the contract's world `scorer`, and of the second door into it.
 pub mod scorer {
     wit_bindgen::generate!({
-        path: "wit/v0.1",
-        world: "scorer",
+        path: ["wit/v0.1", "wit/block-v0.1"],
+        world: "udasa:block/scorer",
+        generate_all,
         pub_export_macro: true,
         export_macro_name: "export_component",
         default_bindings_module: "udasa_plugin_sdk::bindings::scorer",

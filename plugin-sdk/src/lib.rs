@@ -79,6 +79,9 @@ mod allocator;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(target_endian = "little")]
+#[doc(hidden)]
+pub mod block;
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;

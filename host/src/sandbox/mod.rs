@@ -23,6 +23,7 @@ mod fault;
 mod words;
 
 mod bindings;
+mod block;
 mod code_cache;
 mod contract;
 mod engine;

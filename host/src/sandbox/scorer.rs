@@ -1,6 +1,6 @@
 //! A scorer, ready to be called: a pure function from a sample and the answers so far to questions or scores.
 
-use wasmtime::component::InstancePre;
+use wasmtime::component::{ComponentExportIndex, InstancePre};
 use wasmtime::{Engine, Store};
 
 use crate::config;
@@ -9,6 +9,8 @@ use crate::records::{Answer, Dimension, Question, QuestionKind, Sample, Score};
 
 use super::bindings::scorer as bindings;
 use super::bindings::scorer::exports::udasa::plugin::scorer_api as api;
+use super::bindings::scorer::udasa::plugin::types as wit;
+use super::block::{self, ScoreBlock};
 use super::directory::{Description, PluginFile, Problem};
 use super::fault::{Cause, Identity, PluginFault};
 use super::log::LogLine;
@@ -17,15 +19,43 @@ use super::pool::{Pool, Usage, World};
 use super::store::State;
 use super::{check, convert};
 
-impl World for bindings::Scorer {
-    type Pre = bindings::ScorerPre<State>;
+/// An instance of a scorer, with the second door if it has one.
+struct Instance {
+    world: bindings::Scorer,
+    block: Option<ScoreBlock>,
+}
+
+impl World for Instance {
+    type Pre = (bindings::ScorerPre<State>, Option<ComponentExportIndex>);
 
     fn prepare(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre> {
-        Self::Pre::new(pre)
+        let block = block::export(&pre);
+        Ok((bindings::ScorerPre::new(pre)?, block))
     }
 
-    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self> {
-        pre.instantiate(store)
+    fn instantiate((pre, block): &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self> {
+        let instance = pre.instance_pre().instantiate(&mut *store)?;
+        let block = block.as_ref().map(|block| instance.get_typed_func(&mut *store, block)).transpose()?;
+        Ok(Self { world: bindings::Scorer::new(store, &instance)?, block })
+    }
+}
+
+impl Instance {
+    fn score(
+        &self,
+        store: &mut Store<State>,
+        settings: &str,
+        sample: &Sample,
+        rounds: &[Vec<Answer>],
+    ) -> wasmtime::Result<Result<api::Step, wit::Fault>> {
+        match &self.block {
+            Some(score) => Ok(score.call(store, (block::of(settings, sample, rounds),))?.0),
+            None => convert::sample(sample, |sample| {
+                convert::rounds(rounds, |rounds| {
+                    self.world.udasa_plugin_scorer_api().call_score(store, settings, sample, rounds)
+                })
+            }),
+        }
     }
 }
 
@@ -52,7 +82,7 @@ pub struct Scorer {
 
 /// Where it runs.
 enum Code {
-    Sandboxed(Pool<bindings::Scorer>),
+    Sandboxed(Pool<Instance>),
     Native(NativeCode),
 }
 
@@ -134,14 +164,9 @@ impl Scorer {
                 return checked.map(|()| step).map_err(|cause| code.fault("score", Some(&sample.id), cause));
             }
         };
-        let returned = convert::sample(sample, |view| {
-            convert::rounds(rounds, |rounds| {
-                pool.call("score", Some(&sample.id), |world, store| {
-                    let plugin = world.udasa_plugin_scorer_api();
-                    let returned = plugin.call_score(store, &self.settings, view, rounds)?;
-                    Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
-                })
-            })
+        let returned = pool.call("score", Some(&sample.id), |plugin, store| {
+            let returned = plugin.score(store, &self.settings, sample, rounds)?;
+            Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
         })?;
         let checked = record(returned).and_then(|step| {
             self.checked(&step, sample, rounds.len(), &pool.limits)?;
@@ -188,9 +213,8 @@ impl Scorer {
             Code::Sandboxed(pool) => pool,
             Code::Native(code) => return code.problems(&self.settings),
         };
-        pool.call("check-settings", None, |world, store| {
-            let plugin = world.udasa_plugin_scorer_api();
-            let problems = plugin.call_check_settings(store, &self.settings)?;
+        pool.call("check-settings", None, |plugin, store| {
+            let problems = plugin.world.udasa_plugin_scorer_api().call_check_settings(store, &self.settings)?;
             let problems = problems.into_iter().map(|p| Problem { path: p.path, message: p.message });
             Ok(Ok(problems.collect()))
         })
@@ -220,9 +244,9 @@ pub(super) fn describe(
     Ok(Description::twice(&Pool::new(engine, component, identity, limits)?, describe_with))
 }
 
-fn describe_with(pool: &Pool<bindings::Scorer>) -> Result<Description, PluginFault> {
-    pool.call("describe", None, |world, store| {
-        let it = world.udasa_plugin_scorer_api().call_describe(store)?;
+fn describe_with(pool: &Pool<Instance>) -> Result<Description, PluginFault> {
+    pool.call("describe", None, |plugin, store| {
+        let it = plugin.world.udasa_plugin_scorer_api().call_describe(store)?;
         Ok(Description::checked(
             it.name,
             it.version,

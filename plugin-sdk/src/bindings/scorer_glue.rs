@@ -1,11 +1,12 @@
 //! Generated scorer types to plain ones and back. Lists and strings are moved, not copied.
 
 use super::ScorerComponent;
+use super::scorer::exports::udasa::block::scorer_block;
 use super::scorer::exports::udasa::plugin::scorer_api as api;
 use super::scorer::udasa::plugin::types as wit;
 use crate::{
     Answer, Dimension, Entailment, Fault, Likelihood, Message, Problem, Prompt, Question, QuestionKind, Response,
-    Sample, Score, Scorer, Step, adapter,
+    Sample, Score, Scorer, Step, adapter, block,
 };
 
 impl<S: Scorer + 'static> api::Guest for ScorerComponent<S> {
@@ -34,11 +35,27 @@ impl<S: Scorer + 'static> api::Guest for ScorerComponent<S> {
         super::hook_panics();
         let rounds: Vec<Vec<Answer>> =
             rounds.into_iter().map(|round| round.into_iter().map(answer_in).collect()).collect();
-        match adapter::score::<S>(&settings, &sample_in(sample), &rounds) {
-            Ok(Step::Ask(questions)) => Ok(api::Step::Ask(questions.into_iter().map(question_out).collect())),
-            Ok(Step::Done(scores)) => Ok(api::Step::Done(scores.into_iter().map(score_out).collect())),
-            Err(fault) => Err(fault_out(fault)),
-        }
+        step_out(adapter::score::<S>(&settings, &sample_in(sample), &rounds))
+    }
+}
+
+impl<S: Scorer + 'static> scorer_block::Guest for ScorerComponent<S> {
+    fn score(block: Vec<u32>) -> Result<api::Step, wit::Fault> {
+        super::hook_panics();
+        // SAFETY: the interface says that texts are UTF-8, as the canonical ABI does of every string.
+        let Some(call) = (unsafe { block::read(&block) }) else {
+            let fault = Fault::new("the host's block is not laid out as this plugin reads it");
+            return Err(fault_out(fault.hint("this is a defect of the host")));
+        };
+        step_out(adapter::score::<S>(call.settings, &call.sample, &call.rounds))
+    }
+}
+
+fn step_out(step: Result<Step, Fault>) -> Result<api::Step, wit::Fault> {
+    match step {
+        Ok(Step::Ask(questions)) => Ok(api::Step::Ask(questions.into_iter().map(question_out).collect())),
+        Ok(Step::Done(scores)) => Ok(api::Step::Done(scores.into_iter().map(score_out).collect())),
+        Err(fault) => Err(fault_out(fault)),
     }
 }
 

@@ -1,0 +1,125 @@
+//! The second door into a scorer: a call's arguments as one block of words, as `plugin-sdk/wit/block-v0.1/` lays it out.
+//!
+//! A plugin without it is called through the contract's own `score`, where every text and list is a call of the plugin's
+//! allocator.
+
+use wasmtime::component::{ComponentExportIndex, InstancePre, TypedFunc};
+
+use crate::records::{Answer, Finish, Message, PromptText, Response, Sample};
+
+use super::bindings::scorer::exports::udasa::plugin::scorer_api as api;
+use super::bindings::scorer::udasa::plugin::types as wit;
+
+/// `scorer-block.score` of one instance.
+pub(super) type ScoreBlock = TypedFunc<(Vec<u32>,), (Result<api::Step, wit::Fault>,)>;
+
+/// Where a component exports it, if it does.
+pub(super) fn export<T: 'static>(pre: &InstancePre<T>) -> Option<ComponentExportIndex> {
+    let component = pre.component();
+    let interface = component.get_export_index(None, "udasa:block/scorer-block@0.1.0")?;
+    component.get_export_index(Some(&interface), "score")
+}
+
+/// The arguments of a call.
+pub(super) fn of(settings: &str, sample: &Sample, rounds: &[Vec<Answer>]) -> Vec<u32> {
+    let mut block = Block(Vec::with_capacity(words(sample)));
+    block.text(settings);
+    block.text(&sample.id);
+    block.prompt(&sample.prompt);
+    block.0.push(u32::from(sample.group.is_some()));
+    if let Some(group) = &sample.group {
+        block.text(group);
+    }
+    block.list(&sample.responses, Block::response);
+    block.list(rounds, |block, answers| block.list(answers, Block::answer));
+    block.0
+}
+
+/// Enough for nearly all of a first call, so that the block is not moved while it grows.
+fn words(sample: &Sample) -> usize {
+    let response = |r: &Response| r.text.len() / 4 + r.token_ids.len() + r.logprobs.len() + r.entropies.len() + 6;
+    200 + sample.responses.iter().map(response).sum::<usize>()
+}
+
+struct Block(Vec<u32>);
+
+impl Block {
+    /// More than a plugin can count, or hold, is refused when the block is to be written to its memory.
+    fn count(&mut self, items: usize) {
+        self.0.push(u32::try_from(items).unwrap_or(u32::MAX));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        let (words, rest) = text.as_bytes().as_chunks::<4>();
+        self.0.extend(words.iter().map(|bytes| u32::from_le_bytes(*bytes)));
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            self.0.push(u32::from_le_bytes(last));
+        }
+    }
+
+    fn ids(&mut self, ids: &[u32]) {
+        self.count(ids.len());
+        self.0.extend_from_slice(ids);
+    }
+
+    fn floats(&mut self, floats: &[f32]) {
+        self.count(floats.len());
+        self.0.extend(floats.iter().map(|float| float.to_bits()));
+    }
+
+    fn list<T>(&mut self, items: &[T], mut item: impl FnMut(&mut Self, &T)) {
+        self.count(items.len());
+        items.iter().for_each(|it| item(self, it));
+    }
+
+    fn prompt(&mut self, prompt: &PromptText) {
+        match prompt {
+            PromptText::Text(text) => {
+                self.0.push(0);
+                self.text(text);
+            }
+            PromptText::Chat(turns) => {
+                self.0.push(1);
+                self.list(turns, Self::message);
+            }
+        }
+    }
+
+    fn message(&mut self, message: &Message) {
+        self.text(&message.role);
+        self.text(&message.content);
+    }
+
+    fn response(&mut self, response: &Response) {
+        self.text(&response.text);
+        self.ids(&response.token_ids);
+        self.floats(&response.logprobs);
+        self.floats(&response.entropies);
+        self.0.push(u32::from(response.finish == Finish::Length));
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Embed(vector) => {
+                self.0.push(0);
+                self.floats(vector);
+            }
+            Answer::Entail { entailment, neutral, contradiction } => {
+                self.0.push(1);
+                self.0.extend([entailment, neutral, contradiction].map(|p| p.to_bits()));
+            }
+            Answer::Choose(probabilities) => {
+                self.0.push(2);
+                self.floats(probabilities);
+            }
+            Answer::Likelihood { logprob, tokens } => self.0.extend([3, logprob.to_bits(), *tokens]),
+            Answer::Complete(texts) => {
+                self.0.push(4);
+                self.list(texts, |block, text| block.text(text));
+            }
+        }
+    }
+}
