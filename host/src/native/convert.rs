@@ -8,7 +8,7 @@ use crate::records::{
     Answer, Dimension, Finish, Message, Overrides, Pair, PastStage, PromptText, Question, Sample, Score, Stage,
 };
 
-pub(super) fn sample(sample: &Sample) -> sdk::Sample {
+pub(crate) fn sample(sample: &Sample) -> sdk::Sample {
     let response = |response: &crate::records::Response| sdk::Response {
         text: response.text.clone(),
         token_ids: response.token_ids.clone(),
@@ -31,7 +31,7 @@ fn turn(message: &Message) -> sdk::Message {
     sdk::Message { role: message.role.clone(), content: message.content.clone() }
 }
 
-pub(super) fn answer(answer: &Answer) -> sdk::Answer {
+pub(crate) fn answer(answer: &Answer) -> sdk::Answer {
     match answer {
         Answer::Embed(vector) => sdk::Answer::Embed(vector.clone()),
         &Answer::Entail { entailment, neutral, contradiction } => {

@@ -11,5 +11,7 @@ mod convert;
 mod library;
 
 pub use convert::{questions, score};
+#[cfg(test)]
+pub(crate) use convert::{answer as sdk_answer, sample as sdk_sample};
 pub use library::{Library, open, open_built};
 pub use udasa_plugin_sdk::native::{Description, Failure, Kind, Returned};

@@ -123,3 +123,94 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use udasa_plugin_sdk::block::read;
+
+    use super::*;
+    use crate::native::{sdk_answer, sdk_sample};
+
+    fn message() -> impl Strategy<Value = Message> {
+        (".*", ".*").prop_map(|(role, content)| Message { role, content })
+    }
+
+    fn prompt() -> impl Strategy<Value = PromptText> {
+        let chat = prop::collection::vec(message(), 0..3).prop_map(PromptText::Chat);
+        prop_oneof![".*".prop_map(PromptText::Text), chat]
+    }
+
+    /// No NaN, which is not equal to itself; the tests with real plugins have some.
+    fn floats() -> impl Strategy<Value = Vec<f32>> {
+        prop::collection::vec(-1e38_f32..1e38, 0..6)
+    }
+
+    fn response() -> impl Strategy<Value = Response> {
+        let finish = any::<bool>().prop_map(|length| if length { Finish::Length } else { Finish::default() });
+        let ids = prop::collection::vec(any::<u32>(), 0..6);
+        (".*", ids, floats(), floats(), finish).prop_map(|(text, token_ids, logprobs, entropies, finish)| Response {
+            text,
+            token_ids,
+            logprobs,
+            entropies,
+            finish,
+        })
+    }
+
+    fn sample() -> impl Strategy<Value = Sample> {
+        let responses = prop::collection::vec(response(), 0..4);
+        (".*", prompt(), prop::option::of(".*"), responses).prop_map(|(id, prompt, group, responses)| Sample {
+            id,
+            prompt,
+            group,
+            prompt_token_ids: Vec::new(),
+            responses,
+        })
+    }
+
+    fn answer() -> impl Strategy<Value = Answer> {
+        let entail = |(entailment, neutral, contradiction)| Answer::Entail { entailment, neutral, contradiction };
+        prop_oneof![
+            floats().prop_map(Answer::Embed),
+            (0.0_f32..1.0, 0.0_f32..1.0, 0.0_f32..1.0).prop_map(entail),
+            floats().prop_map(Answer::Choose),
+            (-1e9_f32..0.0, any::<u32>()).prop_map(|(logprob, tokens)| Answer::Likelihood { logprob, tokens }),
+            prop::collection::vec(".*", 0..3).prop_map(Answer::Complete),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_plugin_reads_what_was_written_and_nothing_of_a_part_of_it(
+            settings in ".*",
+            sample in sample(),
+            rounds in prop::collection::vec(prop::collection::vec(answer(), 0..4), 0..3),
+        ) {
+            let block = of(&settings, &sample, &rounds);
+            // SAFETY: what `of` writes are texts of Rust's.
+            let call = unsafe { read(&block) }.expect("it is laid out as it should be");
+            prop_assert_eq!(call.settings, &settings);
+            prop_assert_eq!(&*call.sample, &sdk_sample(&sample));
+            let answers = |round: &Vec<Answer>| round.iter().map(sdk_answer).collect::<Vec<_>>();
+            prop_assert_eq!(call.rounds, rounds.iter().map(answers).collect::<Vec<_>>());
+            for words in 0..block.len() {
+                // SAFETY: every whole text of a part is one of the whole.
+                let part = unsafe { read(&block[..words]) };
+                prop_assert!(part.is_none());
+            }
+            // SAFETY: as above.
+            let more = unsafe { read(&[block.as_slice(), &[0]].concat()).is_some() };
+            prop_assert!(!more);
+        }
+
+        /// Small numbers are counts and cases; bytes of ASCII are texts wherever they lie.
+        #[test]
+        fn a_block_of_anything_is_read_or_not_and_harms_nobody(
+            block in prop::collection::vec(prop_oneof![4 => 0_u32..5, 1 => Just(0x2041_2062)], 0..80),
+        ) {
+            // SAFETY: there are no bytes but ASCII.
+            let _ = unsafe { read(&block) };
+        }
+    }
+}

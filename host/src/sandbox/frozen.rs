@@ -6,8 +6,10 @@ use std::path::Path;
 use crate::data::sha256_hex;
 
 /// Every released folder, and every file of it.
-const RELEASED: [(&str, &[(&str, &str)]); 1] =
-    [("v0.1", &[("udasa-plugin.wit", "2c506d010757d58b3fde7c36552ff8324e29dff6ee34fc707ca23ff8a4c27525")])];
+const RELEASED: [(&str, &[(&str, &str)]); 2] = [
+    ("block-v0.1", &[("udasa-block.wit", "3d502349e65cb2caa46b155972202e802dbcc23d6a6459d1a1909ba154c676af")]),
+    ("v0.1", &[("udasa-plugin.wit", "2c506d010757d58b3fde7c36552ff8324e29dff6ee34fc707ca23ff8a4c27525")]),
+];
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)

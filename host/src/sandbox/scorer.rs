@@ -40,22 +40,35 @@ impl World for Instance {
     }
 }
 
+type Returned = wasmtime::Result<Result<api::Step, wit::Fault>>;
+
 impl Instance {
+    /// Through the second door where there is one.
     fn score(
         &self,
         store: &mut Store<State>,
         settings: &str,
         sample: &Sample,
         rounds: &[Vec<Answer>],
-    ) -> wasmtime::Result<Result<api::Step, wit::Fault>> {
+    ) -> Returned {
         match &self.block {
             Some(score) => Ok(score.call(store, (block::of(settings, sample, rounds),))?.0),
-            None => convert::sample(sample, |sample| {
-                convert::rounds(rounds, |rounds| {
-                    self.world.udasa_plugin_scorer_api().call_score(store, settings, sample, rounds)
-                })
-            }),
+            None => self.score_by_contract(store, settings, sample, rounds),
         }
+    }
+
+    fn score_by_contract(
+        &self,
+        store: &mut Store<State>,
+        settings: &str,
+        sample: &Sample,
+        rounds: &[Vec<Answer>],
+    ) -> Returned {
+        convert::sample(sample, |sample| {
+            convert::rounds(rounds, |rounds| {
+                self.world.udasa_plugin_scorer_api().call_score(store, settings, sample, rounds)
+            })
+        })
     }
 }
 
@@ -173,6 +186,21 @@ impl Scorer {
             Ok(step)
         });
         checked.map_err(|cause| pool.fault("score", Some(&sample.id), cause))
+    }
+
+    /// A step through the second door, which is there, and the same through the contract's.
+    #[cfg(test)]
+    pub(super) fn score_through_both_doors(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> [Result<Step, Cause>; 2] {
+        let Code::Sandboxed(pool) = &self.code else { panic!("a native plugin has no doors") };
+        let through = |call: fn(&Instance, &mut Store<State>, &str, &Sample, &[Vec<Answer>]) -> Returned| {
+            let returned = pool.call("score", None, |plugin, store| {
+                assert!(plugin.block.is_some(), "the SDK makes it");
+                let returned = call(plugin, store, &self.settings, sample, rounds)?;
+                Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
+            });
+            returned.map_err(|fault| fault.cause).and_then(record)
+        };
+        [through(Instance::score), through(Instance::score_by_contract)]
     }
 
     /// What it has used so far.
