@@ -10,8 +10,8 @@
 mod convert;
 mod library;
 
-pub use convert::{questions, score};
 #[cfg(test)]
 pub(crate) use convert::{answer as sdk_answer, sample as sdk_sample};
+pub use convert::{questions, score};
 pub use library::{Library, open, open_built};
 pub use udasa_plugin_sdk::native::{Description, Failure, Kind, Returned};

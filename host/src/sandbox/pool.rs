@@ -1,9 +1,9 @@
 //! One loaded plugin: its pre-linked component and its instances. Calls come from any thread; each thread has a place of its
-//! own with an instance and a meter, so that threads that score side by side share nothing they write to. An instance that
-//! trapped is thrown away, because its memory may be anything.
+//! own with an instance and a count of what was used, so that threads that score side by side share nothing they write to. An
+//! instance that trapped is thrown away, because its memory may be anything.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -40,16 +40,6 @@ pub struct Usage {
     pub peak_memory: u64,
 }
 
-#[derive(Default)]
-struct Meter {
-    calls: AtomicU64,
-    traps: AtomicU64,
-    fuel: AtomicU64,
-    most_fuel: AtomicU64,
-    nanoseconds: AtomicU64,
-    peak_memory: AtomicU64,
-}
-
 /// A plugin that can be called.
 pub(super) struct Pool<W: World> {
     pub identity: Arc<Identity>,
@@ -63,9 +53,12 @@ pub(super) struct Pool<W: World> {
 
 /// Where a thread calls the plugin. Two places share no cache line (nor the pair of lines that processors fetch together).
 #[repr(align(128))]
-struct Place<W> {
-    instance: Mutex<Option<Instance<W>>>,
-    meter: Meter,
+struct Place<W>(Mutex<Held<W>>);
+
+/// What a place has: an instance after its first call, and what was used in it.
+struct Held<W> {
+    instance: Option<Instance<W>>,
+    usage: Usage,
 }
 
 struct Instance<W> {
@@ -86,7 +79,7 @@ impl<W: World> Pool<W> {
             log: Arc::new(LogSink::new(limits.log_lines)),
             engine: engine.clone(),
             pre: W::prepare(linker.instantiate_pre(component)?)?,
-            places: (0..places()).map(|_| Place { instance: Mutex::new(None), meter: Meter::default() }).collect(),
+            places: (0..places()).map(|_| Place(Mutex::new(Held::default()))).collect(),
         })
     }
 
@@ -109,28 +102,16 @@ impl<W: World> Pool<W> {
         PluginFault { plugin: self.identity.clone(), function, prompt: prompt.map(str::to_owned), cause }
     }
 
+    /// Waits for the calls that are being made.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
-        for Place { meter, .. } in &self.places {
-            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            usage.calls += read(&meter.calls);
-            usage.traps += read(&meter.traps);
-            usage.fuel += read(&meter.fuel);
-            usage.most_fuel = usage.most_fuel.max(read(&meter.most_fuel));
-            usage.nanoseconds += read(&meter.nanoseconds);
-            usage.peak_memory = usage.peak_memory.max(read(&meter.peak_memory));
-        }
+        self.places.iter().for_each(|place| usage.add(&place.wait().usage));
         usage
     }
 
     /// Counts from zero: what a plugin used to say who it is belongs to no work.
     pub fn forget_usage(&self) {
-        for Place { meter, .. } in &self.places {
-            let Meter { calls, traps, fuel, most_fuel, nanoseconds, peak_memory } = meter;
-            for counter in [calls, traps, fuel, most_fuel, nanoseconds, peak_memory] {
-                counter.store(0, Ordering::Relaxed);
-            }
-        }
+        self.places.iter().for_each(|place| place.wait().usage = Usage::default());
     }
 
     /// Calls from the first free place, beginning with the thread's own. Where more threads call than there are places, an
@@ -140,35 +121,39 @@ impl<W: World> Pool<W> {
         mine: usize,
         call: impl FnOnce(&W, &mut Store<State>) -> wasmtime::Result<Returned<T>>,
     ) -> Result<T, Cause> {
-        let (before, after) = self.places.split_at(mine % self.places.len());
+        let mine = mine % self.places.len();
+        let (before, after) = self.places.split_at(mine);
         let mut in_turn = after.iter().chain(before);
         // A poisoned place means that a thread panicked in a call: its instance may be anything, and it is left alone.
-        let free = in_turn.find_map(|place| Some((place.instance.try_lock().ok()?, &place.meter)));
-        match free {
-            Some((mut instance, meter)) => self.call_on(&mut instance, meter, call),
-            None => self.call_on(&mut None, &self.places[mine % self.places.len()].meter, call),
+        match in_turn.find_map(|place| place.0.try_lock().ok()) {
+            Some(mut held) => self.call_on(&mut held, call),
+            None => {
+                let mut held = Held::default();
+                let result = self.call_on(&mut held, call);
+                self.places[mine].wait().usage.add(&held.usage);
+                result
+            }
         }
     }
 
     fn call_on<T>(
         &self,
-        held: &mut Option<Instance<W>>,
-        meter: &Meter,
+        held: &mut Held<W>,
         call: impl FnOnce(&W, &mut Store<State>) -> wasmtime::Result<Returned<T>>,
     ) -> Result<T, Cause> {
         let started = Instant::now();
-        let instance = match held {
+        let instance = match &mut held.instance {
             Some(instance) => instance,
-            None => held.insert(self.instantiate()?),
+            none => none.insert(self.instantiate()?),
         };
         let store = &mut instance.store;
         let result = store::refill(store, &self.limits).and_then(|()| call(&instance.world, store));
-        meter.count(instance, started, result.is_ok().then_some(self.limits.fuel));
+        held.usage.count(store, started, result.is_ok().then_some(self.limits.fuel));
         match result {
             Ok(returned) => returned,
             Err(error) => {
-                let logged = instance.store.data_mut().last_error.take();
-                *held = None;
+                let logged = store.data_mut().last_error.take();
+                held.instance = None;
                 Err(classify(&error, &self.limits, logged))
             }
         }
@@ -187,22 +172,40 @@ impl<W: World> Pool<W> {
     }
 }
 
-impl Meter {
+impl<W> Place<W> {
+    /// Its own, when whoever calls there is done. What was counted before a panic holds.
+    fn wait(&self) -> MutexGuard<'_, Held<W>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W> Default for Held<W> {
+    fn default() -> Self {
+        Self { instance: None, usage: Usage::default() }
+    }
+}
+
+impl Usage {
     /// Counts a call that began with `tank` fuel, or one that trapped.
-    fn count<W>(&self, instance: &Instance<W>, started: Instant, tank: Option<u64>) {
-        let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
-        add(&self.calls, 1);
-        match tank {
-            None => _ = add(&self.traps, 1),
-            Some(tank) => {
-                let left = instance.store.get_fuel().unwrap_or(tank);
-                let fuel = tank.saturating_sub(left);
-                add(&self.fuel, fuel);
-                self.most_fuel.fetch_max(fuel, Ordering::Relaxed);
-            }
-        }
-        add(&self.nanoseconds, u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        self.peak_memory.fetch_max(instance.store.data().memory as u64, Ordering::Relaxed);
+    fn count(&mut self, store: &Store<State>, started: Instant, tank: Option<u64>) {
+        let fuel = tank.map_or(0, |tank| tank.saturating_sub(store.get_fuel().unwrap_or(tank)));
+        self.add(&Self {
+            calls: 1,
+            traps: u64::from(tank.is_none()),
+            fuel,
+            most_fuel: fuel,
+            nanoseconds: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            peak_memory: store.data().memory as u64,
+        });
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.calls += more.calls;
+        self.traps += more.traps;
+        self.fuel = self.fuel.saturating_add(more.fuel);
+        self.most_fuel = self.most_fuel.max(more.most_fuel);
+        self.nanoseconds = self.nanoseconds.saturating_add(more.nanoseconds);
+        self.peak_memory = self.peak_memory.max(more.peak_memory);
     }
 }
 

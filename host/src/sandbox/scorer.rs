@@ -44,13 +44,7 @@ type Returned = wasmtime::Result<Result<api::Step, wit::Fault>>;
 
 impl Instance {
     /// Through the second door where there is one.
-    fn score(
-        &self,
-        store: &mut Store<State>,
-        settings: &str,
-        sample: &Sample,
-        rounds: &[Vec<Answer>],
-    ) -> Returned {
+    fn score(&self, store: &mut Store<State>, settings: &str, sample: &Sample, rounds: &[Vec<Answer>]) -> Returned {
         match &self.block {
             Some(score) => Ok(score.call(store, (block::of(settings, sample, rounds),))?.0),
             None => self.score_by_contract(store, settings, sample, rounds),
@@ -192,15 +186,17 @@ impl Scorer {
     #[cfg(test)]
     pub(super) fn score_through_both_doors(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> [Result<Step, Cause>; 2] {
         let Code::Sandboxed(pool) = &self.code else { panic!("a native plugin has no doors") };
-        let through = |call: fn(&Instance, &mut Store<State>, &str, &Sample, &[Vec<Answer>]) -> Returned| {
+        [true, false].map(|block| {
             let returned = pool.call("score", None, |plugin, store| {
                 assert!(plugin.block.is_some(), "the SDK makes it");
-                let returned = call(plugin, store, &self.settings, sample, rounds)?;
+                let returned = match block {
+                    true => plugin.score(store, &self.settings, sample, rounds)?,
+                    false => plugin.score_by_contract(store, &self.settings, sample, rounds)?,
+                };
                 Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
             });
             returned.map_err(|fault| fault.cause).and_then(record)
-        };
-        [through(Instance::score), through(Instance::score_by_contract)]
+        })
     }
 
     /// What it has used so far.

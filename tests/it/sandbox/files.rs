@@ -192,7 +192,11 @@ fn a_plugin_of_the_contracts_name_and_other_types() {
 #[test]
 fn a_scorer_whose_second_door_is_of_other_types() {
     let block = "package udasa:block@0.1.0 { interface scorer-block { score: func(block: list<u8>) -> u32; } }";
-    let wit = contract("0.1.0").replacen("  export scorer-api;", "  export scorer-api;\n  export udasa:block/scorer-block@0.1.0;", 1);
+    let wit = contract("0.1.0").replacen(
+        "  export scorer-api;",
+        "  export scorer-api;\n  export udasa:block/scorer-block@0.1.0;",
+        1,
+    );
     let more = "(func (export \"udasa:block/scorer-block@0.1.0#score\") (param i32 i32) (result i32) (i32.const 0))";
     let odd = module(&Parts { more, ..Parts::default() }, "0.1.0");
     let sentence = "`describe` failed: does not keep to the plugin contract 0.1.0: ";
