@@ -75,8 +75,8 @@ impl Matrix {
 
     /// `x` `[…, in]` → `[…, out]`, in the format of `x`.
     ///
-    /// On the CPU `x` is f32 whatever the weight's format; a CPU without bf16 units, which multiplies bf16 matrices several times slower than
-    /// f32 ones, widens them piece by piece, which is as exact or more. The gradient of a weight that is trained is added up in place there,
+    /// On the CPU `x` is f32 whatever the weight's format; a CPU without units for bf16 tiles, which multiplies bf16 matrices slower than f32
+    /// ones, widens them piece by piece, which is as exact or more. The gradient of a weight that is trained is added up in place there,
     /// but for transposed ones.
     pub fn times(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
         if let Some(prepacked) = &*self.prepacked.borrow() {

@@ -169,7 +169,7 @@ impl Model {
     }
 
     /// How far one token's log-probability may move with the order of summation beyond what it may in f32, nats. By bf16 weights a GPU,
-    /// and a CPU with units for them, multiplies in bf16, of which a product keeps 8 bits; what one made may be read on another. On a GPU
+    /// and a CPU with units for their tiles, multiplies in bf16, of which a product keeps 8 bits; what one made may be read on another. On a GPU
     /// the largest of 16 responses of 256 tokens moved by 0.12 √256 in a random model of 8B.
     pub fn rounding(&self) -> f64 {
         if self.kind == Kind::BFloat16 { 0.25 } else { 0.0 }
