@@ -1,7 +1,7 @@
 //! The allocator of a plugin: lists of free blocks, one list a size.
 //!
-//! A call is many small blocks that live as long as the call: a string or list of the sample each, then what the scorer
-//! makes of them. The standard library's allocator for WebAssembly (dlmalloc) joins and splits blocks and takes a sizeable
+//! A call is many small blocks that live as long as the call: what the scorer makes, and through the contract's own `score` a
+//! string or list of the sample each. The standard library's allocator for WebAssembly (dlmalloc) joins and splits blocks and takes a sizeable
 //! share of such a call. This one takes the first block of the list, and puts it back.
 //!
 //! Blocks of up to [`MOST`] bytes are cut from chunks of the standard allocator and never joined again, so a plugin holds at

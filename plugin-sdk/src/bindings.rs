@@ -1,6 +1,6 @@
 //! The component side: generated bindings of both worlds, and the glue between them and the plain types.
 //!
-//! Compiled for wasm32 only. Its `unsafe` is in the generated code.
+//! Compiled for wasm32 only. Its `unsafe` is in the generated code, and in `scorer_glue` where a block is read.
 #![allow(missing_docs, clippy::all, clippy::pedantic, unsafe_op_in_unsafe_fn)]
 
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use crate::log::Level;
 mod scorer_glue;
 mod staging_glue;
 
-/// Bindings of the contract's world `scorer`, and of the second door into it.
+/// Bindings of the contract's world `scorer` with the block interface beside it.
 pub mod scorer {
     wit_bindgen::generate!({
         path: ["wit/v0.1", "wit/block-v0.1"],

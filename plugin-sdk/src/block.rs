@@ -43,7 +43,7 @@ impl Drop for Lent<'_> {
 /// Reads a block; nothing where it is not laid out as it should be.
 ///
 /// # Safety
-/// Every text in the block is UTF-8.
+/// Every text in the block is UTF-8: the host's promise, which a debug build checks.
 pub unsafe fn read(block: &[u32]) -> Option<Call<'_>> {
     let mut rest = Words(block);
     let settings = rest.text()?;
@@ -99,7 +99,7 @@ impl<'a> Words<'a> {
         self.word().map(f32::from_bits)
     }
 
-    /// How many items follow; each takes a word at least.
+    /// How many items follow, each of a word at least: no more than there is room for.
     fn count(&mut self) -> Option<usize> {
         self.word().map(|n| n as usize).filter(|n| *n <= self.0.len())
     }
@@ -116,9 +116,11 @@ impl<'a> Words<'a> {
     fn text(&mut self) -> Option<&'a str> {
         let bytes = self.word()? as usize;
         let words = self.take(bytes.div_ceil(4))?;
-        // SAFETY: `bytes` bytes lie in `words`, and `read`'s caller promises that they are UTF-8. A plugin's memory is
-        // little-endian, as texts are in words.
-        Some(unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(words.as_ptr().cast(), bytes)) })
+        // SAFETY: `bytes` bytes lie in `words`. The machine is little-endian, as texts are in words.
+        let text = unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), bytes) };
+        debug_assert!(std::str::from_utf8(text).is_ok(), "the host promises UTF-8");
+        // SAFETY: the promise of `read`'s caller.
+        Some(unsafe { std::str::from_utf8_unchecked(text) })
     }
 
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {

@@ -1,4 +1,5 @@
-//! Records to the contract's types and back. Towards the plugin everything is borrowed; only the lists of views are made.
+//! Records to the contract's types and back. Towards the plugin everything is borrowed; only the lists of views are made. (What
+//! crosses as a block is `block`'s.)
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

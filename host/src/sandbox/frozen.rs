@@ -7,7 +7,7 @@ use crate::data::sha256_hex;
 
 /// Every released folder, and every file of it.
 const RELEASED: [(&str, &[(&str, &str)]); 2] = [
-    ("block-v0.1", &[("udasa-block.wit", "3d502349e65cb2caa46b155972202e802dbcc23d6a6459d1a1909ba154c676af")]),
+    ("block-v0.1", &[("udasa-block.wit", "0cddd74d587604573b0b4cf027b1b25f652a9037836c9e8cf9e532ec801c8405")]),
     ("v0.1", &[("udasa-plugin.wit", "2c506d010757d58b3fde7c36552ff8324e29dff6ee34fc707ca23ff8a4c27525")]),
 ];
 

@@ -34,7 +34,7 @@ pub struct Usage {
     pub fuel: u64,
     /// Fuel of the call that took most.
     pub most_fuel: u64,
-    /// Wall time in calls, nanoseconds, summed over threads.
+    /// Wall time in calls, nanoseconds, summed over threads; handing over the arguments is part of a call.
     pub nanoseconds: u64,
     /// The largest linear memory of an instance, bytes.
     pub peak_memory: u64,

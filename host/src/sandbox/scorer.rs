@@ -19,31 +19,31 @@ use super::pool::{Pool, Usage, World};
 use super::store::State;
 use super::{check, convert};
 
-/// An instance of a scorer, with the second door if it has one.
+/// An instance of a scorer; `block` where it takes a call in one.
 struct Instance {
     world: bindings::Scorer,
     block: Option<ScoreBlock>,
 }
 
 impl World for Instance {
-    type Pre = (bindings::ScorerPre<State>, Option<ComponentExportIndex>);
+    type Pre = (InstancePre<State>, bindings::ScorerIndices, Option<ComponentExportIndex>);
 
     fn prepare(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre> {
-        let block = block::export(&pre);
-        Ok((bindings::ScorerPre::new(pre)?, block))
+        let (contract, block) = (bindings::ScorerIndices::new(&pre)?, block::export(&pre)?);
+        Ok((pre, contract, block))
     }
 
-    fn instantiate((pre, block): &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self> {
-        let instance = pre.instance_pre().instantiate(&mut *store)?;
+    fn instantiate((pre, contract, block): &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self> {
+        let instance = pre.instantiate(&mut *store)?;
         let block = block.as_ref().map(|block| instance.get_typed_func(&mut *store, block)).transpose()?;
-        Ok(Self { world: bindings::Scorer::new(store, &instance)?, block })
+        Ok(Self { world: contract.load(store, &instance)?, block })
     }
 }
 
 type Returned = wasmtime::Result<Result<api::Step, wit::Fault>>;
 
 impl Instance {
-    /// Through the second door where there is one.
+    /// In one block where it takes that.
     fn score(&self, store: &mut Store<State>, settings: &str, sample: &Sample, rounds: &[Vec<Answer>]) -> Returned {
         match &self.block {
             Some(score) => Ok(score.call(store, (block::of(settings, sample, rounds),))?.0),
@@ -182,17 +182,15 @@ impl Scorer {
         checked.map_err(|cause| pool.fault("score", Some(&sample.id), cause))
     }
 
-    /// A step through the second door, which is there, and the same through the contract's.
+    /// A step in one block, which it takes, and the same by the contract's own `score`.
     #[cfg(test)]
-    pub(super) fn score_through_both_doors(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> [Result<Step, Cause>; 2] {
-        let Code::Sandboxed(pool) = &self.code else { panic!("a native plugin has no doors") };
+    pub(super) fn score_both_ways(&self, sample: &Sample, rounds: &[Vec<Answer>]) -> [Result<Step, Cause>; 2] {
+        let Code::Sandboxed(pool) = &self.code else { panic!("a native plugin knows neither") };
         [true, false].map(|block| {
             let returned = pool.call("score", None, |plugin, store| {
                 assert!(plugin.block.is_some(), "the SDK makes it");
-                let returned = match block {
-                    true => plugin.score(store, &self.settings, sample, rounds)?,
-                    false => plugin.score_by_contract(store, &self.settings, sample, rounds)?,
-                };
+                let score = if block { Instance::score } else { Instance::score_by_contract };
+                let returned = score(plugin, store, &self.settings, sample, rounds)?;
                 Ok(returned.map_err(|fault| Cause::fault(&fault.message, fault.hint.as_deref())))
             });
             returned.map_err(|fault| fault.cause).and_then(record)

@@ -1,6 +1,6 @@
 //! The sandbox against plugins that misbehave in every way we promise to survive (`tests/fixtures/bad-*`).
 
-mod doors;
+mod block;
 mod files;
 mod fuzz;
 mod native;

@@ -1,4 +1,4 @@
-//! Generated scorer types to plain ones and back. Lists and strings are moved, not copied.
+//! Generated scorer types to plain ones and back: lists and strings are moved, not copied. A block is read by [`block`].
 
 use super::ScorerComponent;
 use super::scorer::exports::udasa::block::scorer_block;
@@ -42,7 +42,7 @@ impl<S: Scorer + 'static> api::Guest for ScorerComponent<S> {
 impl<S: Scorer + 'static> scorer_block::Guest for ScorerComponent<S> {
     fn score(block: Vec<u32>) -> Result<api::Step, wit::Fault> {
         super::hook_panics();
-        // SAFETY: the interface says that texts are UTF-8, as the canonical ABI does of every string.
+        // SAFETY: a host promises it by calling this, as the interface says.
         let Some(call) = (unsafe { block::read(&block) }) else {
             let fault = Fault::new("the host's block is not laid out as this plugin reads it");
             return Err(fault_out(fault.hint("this is a defect of the host")));

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::bad_plugins;
 use super::trial::{Trial, alone, of_good};
-use super::wat::{Parts, component, contract, module, scorer};
+use super::wat::{BLOCK, Parts, component, contract, module, scorer};
 use crate::support::{expect_success, expect_user_error, plugins, udasa};
 
 /// A file `odd.wasm` with this content stops the run that was there, which is complete again without it.
@@ -190,17 +190,18 @@ fn a_plugin_of_the_contracts_name_and_other_types() {
 }
 
 #[test]
-fn a_scorer_whose_second_door_is_of_other_types() {
-    let block = "package udasa:block@0.1.0 { interface scorer-block { score: func(block: list<u8>) -> u32; } }";
-    let wit = contract("0.1.0").replacen(
-        "  export scorer-api;",
-        "  export scorer-api;\n  export udasa:block/scorer-block@0.1.0;",
-        1,
-    );
-    let more = "(func (export \"udasa:block/scorer-block@0.1.0#score\") (param i32 i32) (result i32) (i32.const 0))";
-    let odd = module(&Parts { more, ..Parts::default() }, "0.1.0");
-    let sentence = "`describe` failed: does not keep to the plugin contract 0.1.0: ";
-    is_refused(&component(&odd, &format!("{wit}\n{block}"), "scorer"), &[sentence, "get or build another version"]);
+fn a_scorer_that_takes_a_block_of_other_types_or_says_so_and_takes_none() {
+    let exports = format!("  export scorer-api;\n  export {BLOCK};");
+    let wit = contract("0.1.0").replacen("  export scorer-api;", &exports, 1);
+    let refused = |function: &str, needles: &[&str]| {
+        let block = format!("package udasa:block@0.1.0 {{ interface scorer-block {{ {function}: func() -> u32; }} }}");
+        let more = format!("(func (export \"{BLOCK}#{function}\") (result i32) (i32.const 0))");
+        let odd = module(&Parts { more: &more, ..Parts::default() }, "0.1.0");
+        is_refused(&component(&odd, &format!("{wit}\n{block}"), "scorer"), needles);
+    };
+    let of_contract = "does not keep to the plugin contract 0.1.0: ";
+    refused("score", &[&format!("`describe` failed: {of_contract}"), "get or build another version"]);
+    refused("scores", &[&format!("odd.wasm {of_contract}`{BLOCK}` has no `score`"), "build it anew"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Scorers that break the component model's own rules, or strain what the host does for them; see [`super::wat`].
 
 use super::trial::{Trial, alone, of_good};
-use super::wat::{FREE, Parts, RESULT, SCORES, scorer, words};
+use super::wat::{BLOCK, FREE, Parts, RESULT, SCORES, scorer, words};
 use crate::support::{expect_success, expect_user_error};
 
 const DEFECT: &str = "this is a defect of the plugin";
@@ -45,6 +45,44 @@ fn the_scorer_made_by_hand_is_a_good_one() {
     expect_success(&mut trial.score("stop"));
     let lines = super::trial::of("odd", &trial.run());
     assert!(lines[0].contains("\"uncertainty\":0.5") && lines[1].contains("\"uncertainty\":0.25"), "{lines:?}");
+}
+
+/// A scorer that takes a block, with this body; the contract's own `score` would trap.
+fn by_block(body: &str) -> Parts<'_> {
+    Parts { block: Some(body), score: "unreachable", ..Parts::default() }
+}
+
+#[test]
+fn a_scorer_that_takes_a_block_is_called_with_one() {
+    let trial = Trial::made("odd", &scorer(&by_block(&format!("(i32.const {RESULT})"))));
+    expect_success(&mut trial.score("stop"));
+    let lines = super::trial::of("odd", &trial.run());
+    assert!(lines[0].contains("\"uncertainty\":0.5") && lines[1].contains("\"uncertainty\":0.25"), "{lines:?}");
+}
+
+#[test]
+fn a_scorer_that_takes_a_block_and_sins() {
+    sins(&by_block("(i32.const -8)"), "returned something unreadable: ", DEFECT);
+    sins(&by_block("unreachable"), "panicked without a message", DEFECT);
+    let more = format!("(func (export \"cabi_post_{BLOCK}#score\") (param i32) (loop (br 0)))");
+    let body = format!("(i32.const {RESULT})");
+    let behind = Parts { more: &more, ..by_block(&body) };
+    sins(&behind, "ran out of fuel (50,000,000 units", "raise `limits.fuel`");
+    let more = format!("(data (i32.const {FREE}) \"{}\")", words(&[0, 1, SCORES, 4_000_000]));
+    let body = format!("(i32.const {FREE})");
+    sins(&Parts { more: &more, ..by_block(&body) }, "returned something unreadable: ", DEFECT);
+}
+
+/// Its settings are smaller than a block.
+#[test]
+fn an_allocator_that_lies_about_a_block() {
+    let realloc = "(local $at i32)
+        (if (i32.gt_u (local.get $size) (i32.const 64)) (then (return (i32.const -16))))
+        (local.set $at (global.get $heap))
+        (global.set $heap (i32.and (i32.add (i32.add (local.get $at) (local.get $size)) (i32.const 15)) (i32.const -16)))
+        (local.get $at)";
+    let body = format!("(i32.const {RESULT})");
+    sins(&Parts { realloc, ..by_block(&body) }, "returned something unreadable: realloc return: ", DEFECT);
 }
 
 #[test]

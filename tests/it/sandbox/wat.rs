@@ -18,6 +18,8 @@ pub struct Parts<'a> {
     pub check_settings: &'a str,
     /// The body of `score`.
     pub score: &'a str,
+    /// The body of `score` of a call in one block, for a scorer that takes one.
+    pub block: Option<&'a str>,
     /// Anything besides.
     pub more: &'a str,
     /// Pages of memory.
@@ -44,6 +46,7 @@ impl Default for Parts<'_> {
             describe: "(i32.const 64)",
             check_settings: "(i32.const 128)",
             score: "(i32.const 192)",
+            block: None,
             more: "",
             pages: 16,
         }
@@ -57,9 +60,18 @@ pub fn contract(version: &str) -> String {
     text.replace("package udasa:plugin@0.1.0;", &format!("package udasa:plugin@{version};"))
 }
 
+/// The name of the interface of calls in one block.
+pub const BLOCK: &str = "udasa:block/scorer-block@0.1.0";
+
 /// A scorer named `odd` of these parts.
 pub fn scorer(parts: &Parts<'_>) -> Vec<u8> {
-    component(&module(parts, "0.1.0"), &contract("0.1.0"), "scorer")
+    let (module, contract) = (module(parts, "0.1.0"), contract("0.1.0"));
+    if parts.block.is_none() {
+        return component(&module, &contract, "scorer");
+    }
+    let text = fs::read_to_string(repository().join("plugin-sdk/wit/block-v0.1/udasa-block.wit")).expect("it is there");
+    let nested = text.replace("package udasa:block@0.1.0;", "package udasa:block@0.1.0 {");
+    component(&module, &format!("{contract}\n{nested}}}"), "udasa:block/scorer")
 }
 
 /// The component that `wit` makes of a core module.
@@ -75,12 +87,14 @@ pub fn component(module: &str, wit: &str, world: &str) -> Vec<u8> {
 
 /// The core module of these parts, for a version of the contract.
 pub fn module(parts: &Parts<'_>, version: &str) -> String {
-    let Parts { realloc, describe, check_settings, score, more, pages } = parts;
+    let Parts { realloc, describe, check_settings, score, block, more, pages } = parts;
     let api = format!("udasa:plugin/scorer-api@{version}");
     let description = words(&[1024, 3, 1032, 5, 1040, 3, 0, 0, 0, 1048, 2]);
     let (done, scores) =
         (words(&[0, 1, SCORES, 2]), [two_words(0.5), two_words(0.25)].map(|u| u + &words(&[0, 0])).concat());
     let empty = words(&[0, 0]);
+    let block = block
+        .map_or(String::new(), |body| format!("(func (export \"{BLOCK}#score\") (param i32 i32) (result i32) {body})"));
     format!(
         r#"(module
           (import "udasa:plugin/log@{version}" "write" (func $log (param i32 i32 i32)))
@@ -97,6 +111,7 @@ pub fn module(parts: &Parts<'_>, version: &str) -> String {
           (func (export "{api}#check-settings") (param i32 i32) (result i32) {check_settings})
           (func (export "{api}#score")
             (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {score})
+          {block}
           {more})"#
     )
 }
